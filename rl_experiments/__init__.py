@@ -1,0 +1,70 @@
+"""
+Reinforcement-learning experiments from a line of YAML to a published agent.
+
+::
+
+    from rl_experiments import Experiment, evaluate, load_agent, publish, record
+
+    result = Experiment(algo="ppo", env="CartPole-v1", n_timesteps=50_000).run()
+    agent = load_agent(result.run)
+    print(evaluate(agent, n_episodes=20).mean_reward)
+    record(agent, "replay.mp4")
+    publish(agent, upload=False)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rl_experiments.core.errors import RLExperimentsError
+    from rl_experiments.envs import EnvironmentRecipe
+    from rl_experiments.evaluation import Evaluation, evaluate
+    from rl_experiments.hub import Publication, publish
+    from rl_experiments.recording import Recording, record
+    from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
+    from rl_experiments.training import Experiment
+
+__version__ = "0.1.0"
+_HOMES = {
+    "EnvironmentRecipe": "envs",
+    "Evaluation": "evaluation",
+    "Experiment": "training",
+    "LoadedAgent": "runs",
+    "Publication": "hub",
+    "RLExperimentsError": "core.errors",
+    "Recording": "recording",
+    "Run": "runs",
+    "evaluate": "evaluation",
+    "find_run": "runs",
+    "load_agent": "runs",
+    "publish": "hub",
+    "record": "recording",
+}
+__all__ = [
+    "EnvironmentRecipe",
+    "Evaluation",
+    "Experiment",
+    "LoadedAgent",
+    "Publication",
+    "RLExperimentsError",
+    "Recording",
+    "Run",
+    "evaluate",
+    "find_run",
+    "load_agent",
+    "publish",
+    "record",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``--help`` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rl_experiments' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"rl_experiments.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,40 @@
+"""``python -m rl_experiments COMMAND``, and the console script ``rl-experiments``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from rl_experiments.cli.main import run_command
+from rl_experiments.core.suggest import hint
+
+COMMANDS = {
+    "train": "train an agent, or tune its hyperparameters",
+    "enjoy": "watch and score a trained agent",
+    "push_to_hub": "publish a trained agent",
+}
+
+
+def usage() -> str:
+    """:return: the list of commands"""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(["usage: rl-experiments COMMAND [--help] ...", "", "commands:", *lines])
+
+
+def main() -> int:
+    """Run the command that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(usage())
+        return 0 if len(sys.argv) > 1 else 2
+    name = sys.argv[1].replace("-", "_")
+    if name not in COMMANDS:
+        print(f"Error: there is no command '{sys.argv[1]}'.{hint(name, COMMANDS)}", file=sys.stderr)
+        return 2
+    del sys.argv[1]
+    command = importlib.import_module(f"rl_experiments.{name}")
+    return run_command(command.main)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""From hyperparameters to an SB3 model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.buffers import BaseBuffer
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
+
+from rl_experiments.algorithms.registry import Algorithm
+from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_objects
+from rl_experiments.config import grammar
+from rl_experiments.config.hyperparameters import Hyperparameters
+from rl_experiments.config.schedules import Schedule
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.suggest import hint
+from rl_experiments.core.symbols import Symbol, Trust, import_symbol
+
+NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
+_OURS = (
+    "self",
+    "env",
+    "policy",
+    "seed",
+    "verbose",
+    "device",
+    "tensorboard_log",
+    "_init_setup_model",
+    "policy_base",
+    "supported_action_spaces",
+)
+
+
+def model_parameters(algorithm: Algorithm) -> dict[str, inspect.Parameter]:
+    """:return: the constructor's parameters that hyperparameters may set, by name (``policy`` included)"""
+    parameters = inspect.signature(algorithm.load_class().__init__).parameters
+    return {name: parameter for name, parameter in parameters.items() if name not in _OURS or name == "policy"}
+
+
+def build_model(
+    algorithm: Algorithm,
+    hyperparameters: Hyperparameters,
+    env: Any,
+    *,
+    seed: int | None,
+    verbose: int = 0,
+    device: str = "auto",
+    tensorboard_log: str | None = None,
+    trust: Trust | None = None,
+) -> Any:
+    """
+    Make a model that is ready to learn.
+
+    :param hyperparameters: checked ones
+    :param env: the vector of training environments
+    :raises ConfigurationError: if SB3 refuses a value
+    """
+    arguments = constructor_arguments(algorithm, hyperparameters, env, trust or Trust())
+    try:
+        return algorithm.load_class()(
+            env=env, seed=seed, verbose=verbose, device=device, tensorboard_log=tensorboard_log, **arguments
+        )
+    except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"{algorithm.name} cannot be made with these hyperparameters: {_one_line(error)}"
+        ) from error
+
+
+def continue_model(
+    algorithm: Algorithm,
+    hyperparameters: Hyperparameters,
+    env: Any,
+    path: Path,
+    *,
+    seed: int | None,
+    verbose: int = 0,
+    device: str = "auto",
+    tensorboard_log: str | None = None,
+    trust: Trust | None = None,
+) -> Any:
+    """
+    Make a model that goes on learning from a trained one (``-i``): its policy and optimizer stay, the hyperparameters
+    given here win over
+    those in its file, and its counters begin at 0.
+
+    :param path: the zip of the trained model
+    :raises ConfigurationError: if it does not fit the environment or the algorithm
+    """
+    trust = trust or Trust()
+    data = read_data(path)
+    objects, replaced = read_objects(data, path, trust)
+    arguments = constructor_arguments(algorithm, hyperparameters.without("policy", "policy_kwargs"), env, trust)
+    defaults = model_parameters(algorithm)
+    for name in replaced & set(defaults) - set(arguments):
+        # A schedule that was saved as code: the algorithm's default takes its place.
+        objects[name] = defaults[name].default
+    return load_with(
+        path,
+        algorithm,
+        objects,
+        env=env,
+        seed=seed,
+        verbose=verbose,
+        device=device,
+        tensorboard_log=tensorboard_log,
+        **arguments,
+    )
+
+
+def constructor_arguments(
+    algorithm: Algorithm, hyperparameters: Hyperparameters, env: Any, trust: Trust
+) -> dict[str, Any]:
+    """
+    :return: the keyword arguments of the algorithm's constructor, names resolved, schedules and noise made
+    """
+
+    def resolve(symbol: Symbol) -> Any:
+        return import_symbol(symbol, trust, "hyperparameter")
+
+    arguments = {
+        name: _as_sb3_schedule(value) if isinstance(value, Schedule) else grammar.replace_symbols(value, resolve)
+        for name, value in hyperparameters.algorithm_arguments().items()
+    }
+    if "policy" in arguments:
+        arguments["policy"] = resolve_policy(algorithm, arguments["policy"], env.observation_space, trust)
+    if isinstance(arguments.get("replay_buffer_class"), str):
+        arguments["replay_buffer_class"] = import_symbol(
+            arguments["replay_buffer_class"], trust, "replay_buffer_class", BaseBuffer
+        )
+    noise = make_noise(hyperparameters, env.action_space)
+    if noise is not None:
+        arguments["action_noise"] = noise
+    return _with_whole_numbers(algorithm, arguments)
+
+
+def resolve_policy(algorithm: Algorithm, policy: Any, observation_space: spaces.Space, trust: Trust) -> Any:
+    """
+    :param policy: an alias (``MlpPolicy``), a dotted path, or a class
+    :return: the alias, or the class
+
+    ``MlpPolicy`` on a dictionary observation becomes ``MultiInputPolicy``, which is the same for dictionaries.
+
+    :raises ConfigurationError: if the algorithm has no such policy
+    """
+    if isinstance(policy, (Symbol, str)) and "." in str(policy):
+        return import_symbol(str(policy), trust, "policy", BasePolicy)
+    if not isinstance(policy, str):
+        return policy
+    aliases = algorithm.load_class().policy_aliases
+    if policy not in aliases:
+        raise ConfigurationError(f"{algorithm.name} has no policy '{policy}'.{hint(policy, aliases)}")
+    if policy == "MlpPolicy" and isinstance(observation_space, spaces.Dict) and "MultiInputPolicy" in aliases:
+        return "MultiInputPolicy"
+    return policy
+
+
+def make_noise(hyperparameters: Hyperparameters, action_space: spaces.Space) -> ActionNoise | None:
+    """
+    :return: the exploration noise that ``noise_type`` and ``noise_std`` describe, or None
+    :raises ConfigurationError: if it is unknown, half given, or for actions that are not continuous
+    """
+    kind, std = hyperparameters.get("noise_type"), hyperparameters.get("noise_std")
+    if kind is None and std is None:
+        return None
+    origin = hyperparameters.origin("noise_type" if kind is not None else "noise_std")
+    if kind is None or std is None:
+        missing = "noise_std" if std is None else "noise_type"
+        raise ConfigurationError(f"Noise needs both noise_type and noise_std: {missing} is missing ({origin})")
+    if not isinstance(action_space, spaces.Box):
+        raise ConfigurationError(
+            f"noise_type is for continuous actions, but the action space is {action_space} ({origin})"
+        )
+    name = str(kind).strip().lower()
+    if name not in NOISES:
+        raise ConfigurationError(f"There is no noise_type '{kind}' ({origin}).{hint(name, NOISES)}")
+    if isinstance(std, bool) or not isinstance(std, (int, float)) or std < 0:
+        raise ConfigurationError(
+            f"noise_std must be a number of at least 0, but got {std!r} ({hyperparameters.origin('noise_std')})"
+        )
+    n_actions = action_space.shape[0]
+    return NOISES[name](mean=np.zeros(n_actions), sigma=float(std) * np.ones(n_actions))  # type: ignore[call-arg]
+
+
+def _as_sb3_schedule(schedule: Schedule) -> Any:
+    """SB3's own classes where it has them, so that the model loads where this package is not installed."""
+    if schedule.kind == "const":
+        return ConstantSchedule(schedule.start)
+    if schedule.kind == "lin":
+        return LinearSchedule(schedule.start, schedule.end, 1.0)
+    return schedule
+
+
+def _with_whole_numbers(algorithm: Algorithm, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """``buffer_size: 1e6`` is a float in YAML; SB3 wants a whole number."""
+    whole = {
+        name
+        for name, parameter in model_parameters(algorithm).items()
+        if str(parameter.annotation) in ("int", "<class 'int'>")
+    }
+    return {
+        name: int(value) if name in whole and isinstance(value, float) and value.is_integer() else value
+        for name, value in arguments.items()
+    }
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

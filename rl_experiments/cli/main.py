@@ -1,0 +1,42 @@
+"""What every command does around its one call: errors to exit codes, interrupts, warnings."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from rl_experiments.core.errors import RLExperimentsError
+
+DEBUG_FLAG = "--debug"
+
+
+def run_command(command: Callable[[], int | None]) -> int:
+    """
+    Call a command, and turn what it raises into a message and an exit code.
+
+    :return: 0, what the command returned, 2 for an error of the user's, 130 for Ctrl-C, 1 for a mistake of ours
+    """
+    debug = DEBUG_FLAG in sys.argv
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        return command() or 0
+    except RLExperimentsError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        print(
+            "Error: there is not enough memory. A smaller replay buffer needs less: -params buffer_size:10000",
+            file=sys.stderr,
+        )
+        return 1

@@ -1,0 +1,151 @@
+"""Where hyperparameters come from: our files, the zoo's files, a user's YAML, .py file or module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_experiments.core import yaml_io
+from rl_experiments.core.errors import ConfigurationError, NotFoundError
+from rl_experiments.core.suggest import hint
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    The hyperparameters that a source holds for one environment.
+
+    :param values: as written
+    :param origin: file and block, as shown to the user
+    :param key: the block's name: the environment id, ``atari`` or ``default``
+    """
+
+    values: Mapping[str, Any]
+    origin: str
+    key: str
+
+
+def hyperparameters_folder() -> Path:
+    """:return: the folder with our YAML files: inside an installed package, beside it in a checkout"""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "hyperparams"
+    return installed if installed.is_dir() else package.parent / "hyperparams"
+
+
+def zoo_folder() -> Path | None:
+    """
+    :return: the folder with the zoo's YAML files, found without importing the zoo, or None where it is not installed
+    """
+    spec = importlib.util.find_spec("rl_zoo3")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "hyperparams"
+    return folder if folder.is_dir() else None
+
+
+def find_block(algorithm: str, env_id: str, is_atari: bool, conf_file: str | None = None) -> Block:
+    """
+    Look hyperparameters up: the exact id, then ``atari``, then ``default``.
+
+    Without ``conf_file``, our file comes first and the zoo's second, each kind of block in turn, so that a block of the
+    zoo's for exactly
+    this environment wins over our ``default``.
+
+    :param algorithm: name in the registry
+    :param env_id: the environment as Gymnasium knows it, with or without a ``module:`` prefix
+    :param is_atari: whether the ``atari`` block applies
+    :param conf_file: a .yml or .yaml file, a .py file or a module with a dictionary ``hyperparams``
+    :raises NotFoundError: if no source has a block
+    """
+    sources = [_read_source(conf_file)] if conf_file else _shipped_sources(algorithm)
+    bare_id = env_id.rpartition(":")[2]
+    for key in dict.fromkeys([env_id, bare_id, *(["atari"] if is_atari else []), "default"]):
+        for name, blocks in sources:
+            if key in blocks:
+                return Block(_as_block(blocks[key], key, name), f"{name}, block {key}", key)
+    names = " and ".join(name for name, _ in sources)
+    known = {key for _, blocks in sources for key in blocks}
+    raise NotFoundError(
+        f"No hyperparameters for {algorithm} on {env_id} in {names or 'any file'}.{hint(bare_id, known)}"
+    )
+
+
+def is_block_of_the_zoo(algorithm: str, env_id: str, values: Mapping[str, Any]) -> bool:
+    """Whether the zoo ships exactly these values for this environment."""
+    folder = zoo_folder()
+    file = folder / f"{algorithm}.yml" if folder else None
+    return file is not None and file.is_file() and _blocks_of(file).get(env_id.rpartition(":")[2]) == dict(values)
+
+
+def _shipped_sources(algorithm: str) -> list[tuple[str, Mapping[str, Any]]]:
+    sources = []
+    for folder, label in ((hyperparameters_folder(), "hyperparams"), (zoo_folder(), "rl_zoo3/hyperparams")):
+        file = folder / f"{algorithm}.yml" if folder else None
+        if file is not None and file.is_file():
+            sources.append((f"{label}/{algorithm}.yml", _blocks_of(file)))
+    return sources
+
+
+def _blocks_of(file: Path) -> Mapping[str, Any]:
+    return _as_mapping(yaml_io.read(file), str(file))
+
+
+def _read_source(conf_file: str) -> tuple[str, Mapping[str, Any]]:
+    path = Path(conf_file)
+    if path.suffix in (".yml", ".yaml"):
+        if (
+            not path.is_file()
+            and path.parent.name == "hyperparams"
+            and (hyperparameters_folder() / path.name).is_file()
+        ):
+            # The command in every tutorial, typed where there is no checkout.
+            path = hyperparameters_folder() / path.name
+        if not path.is_file():
+            raise NotFoundError(f"There is no file {conf_file}.{_beside(path)}")
+        return conf_file, _blocks_of(path)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise NotFoundError(f"There is no file {conf_file}.{_beside(path)}")
+        return conf_file, _as_mapping(_attribute(lambda: runpy.run_path(str(path)), conf_file), conf_file)
+    return conf_file, _as_mapping(_attribute(lambda: vars(importlib.import_module(conf_file)), conf_file), conf_file)
+
+
+def _attribute(load: Any, source: str) -> Any:
+    """Run the user's own Python and take its ``hyperparams``."""
+    try:
+        namespace = load()
+    except ModuleNotFoundError as error:
+        what = f"There is no file and no module '{source}'" if error.name == source else f"{source}: {error}"
+        raise NotFoundError(what) from None
+    except Exception as error:
+        raise ConfigurationError(f"{source} failed: {type(error).__name__}: {error}") from error
+    if "hyperparams" not in namespace:
+        raise ConfigurationError(f"{source} holds no dictionary 'hyperparams'.{hint('hyperparams', namespace)}")
+    return namespace["hyperparams"]
+
+
+def _beside(path: Path) -> str:
+    parent = path.parent
+    return hint(path.name, [entry.name for entry in parent.iterdir()]) if parent.is_dir() else ""
+
+
+def _as_mapping(blocks: Any, source: str) -> Mapping[str, Any]:
+    if not isinstance(blocks, Mapping):
+        raise ConfigurationError(
+            f"{source} holds no mapping of environments to hyperparameters, but a {type(blocks).__name__}"
+        )
+    return blocks
+
+
+def _as_block(block: Any, key: str, source: str) -> Mapping[str, Any]:
+    if not isinstance(block, Mapping):
+        raise ConfigurationError(f"{source}: block {key} is no mapping of hyperparameters, but {block!r}")
+    bad = [name for name in block if not isinstance(name, str)]
+    if bad:
+        raise ConfigurationError(f"{source}: block {key} has a hyperparameter that is no name: {bad[0]!r}")
+    return block

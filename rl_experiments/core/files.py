@@ -1,0 +1,94 @@
+"""Files that appear whole or not at all, and folders that are claimed by making them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """
+    Yield a temporary path beside ``path``; on success it is flushed to disk and takes its place, on failure it goes.
+
+    The temporary name keeps the suffix, because some writers choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a whole UTF-8 text file, atomically."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """:return: the hexadecimal SHA-256 digest of a file"""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def numbered_folders(parent: Path, name: str) -> dict[int, Path]:
+    """
+    Folders ``<name>_<n>`` and ``<name>_<n>_<suffix>`` below ``parent``, by number.
+
+    Of several with one number, the one without a suffix comes first.
+    """
+    pattern = re.compile(re.escape(name) + r"_(\d+)(_.+)?$")
+    found: dict[int, Path] = {}
+    if not parent.is_dir():
+        return found
+    with os.scandir(parent) as entries:
+        candidates = sorted((entry.name for entry in entries if entry.is_dir()), key=len)
+    for candidate in candidates:
+        match = pattern.match(candidate)
+        if match and int(match[1]) > 0:
+            found.setdefault(int(match[1]), parent / candidate)
+    return found
+
+
+def claim_numbered_folder(parent: Path, name: str, suffix: str = "") -> Path:
+    """
+    Make ``<parent>/<name>_<n><suffix>`` with the next free number; two processes never get the same one.
+
+    A suffix makes the name unique beyond the number, so that runs on machines that share a folder stay apart.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max(numbered_folders(parent, name), default=0) + 1
+    while True:
+        folder = parent / f"{name}_{number}{suffix}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def cache_folder() -> Path:
+    """:return: where this machine's measurements and memories are kept (``RL_EXPERIMENTS_CACHE`` moves it)"""
+    named = os.environ.get("RL_EXPERIMENTS_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rl_experiments"

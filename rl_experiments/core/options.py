@@ -1,0 +1,58 @@
+"""
+Settings that are declared once, as the field of a dataclass, and are a Python argument and a command-line flag at the
+same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, field, fields
+from typing import Any
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flags: tuple[str, ...] = (),
+    parse: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] | None = None,
+    many: bool = False,
+    pairs: bool = False,
+) -> Any:
+    """
+    Declare a field that is also a flag.
+
+    :param default: the field's default; a factory where it is a list or dictionary
+    :param help: a sentence on what it is for
+    :param flags: further names on the command line, beside ``--<field name>``
+    :param parse: turns the text of the command line into the value; if None, the type of the default does
+    :param choices: what is valid
+    :param many: takes several words
+    :param pairs: takes several ``key:value`` pairs
+    """
+    metadata = {"help": help, "flags": flags, "parse": parse, "choices": choices, "many": many, "pairs": pairs}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def options_of(cls: Any) -> list[Field[Any]]:
+    """:return: the fields of a dataclass that :func:`option` declared"""
+    return [declared for declared in fields(cls) if "flags" in declared.metadata]
+
+
+def default_of(declared: Field[Any]) -> Any:
+    """:return: the default of a field"""
+    return declared.default_factory() if declared.default_factory is not MISSING else declared.default
+
+
+def parse_bool(text: str) -> bool:
+    """
+    :return: what a person means by the word; argparse's ``type=bool`` takes ``False`` for True
+    """
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError(f"expected true or false, but got '{text}'")

@@ -1,0 +1,180 @@
+"""
+Reading pickles without running them.
+
+A pickle can name any function of any module and call it. What SB3 stores (spaces, NumPy arrays, enums, normalisation
+statistics)
+needs few names; an unpickler that knows these and no others reads it, old names included.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import pickle
+from typing import Any
+
+from rl_experiments.core.errors import RLExperimentsError, UntrustedError
+from rl_experiments.core.symbols import Trust
+
+_NUMPY_NAMES = {
+    ("numpy", name)
+    for name in (
+        "dtype",
+        "ndarray",
+        "bool_",
+        "float32",
+        "float64",
+        "int8",
+        "int32",
+        "int64",
+        "uint8",
+        "uint32",
+        "uint64",
+        "bool",
+    )
+}
+_EXACT = _NUMPY_NAMES | {
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("numpy.random._pickle", "__generator_ctor"),
+    ("numpy.random._pickle", "__bit_generator_ctor"),
+    ("numpy.random._pickle", "__randomstate_ctor"),
+    ("numpy.random._mt19937", "MT19937"),
+    ("numpy.random._pcg64", "PCG64"),
+    ("numpy.random._pcg64", "PCG64DXSM"),
+    ("numpy.random._philox", "Philox"),
+    ("numpy.random._sfc64", "SFC64"),
+    ("numpy.random.bit_generator", "SeedSequence"),
+    ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
+    ("collections", "OrderedDict"),
+    ("collections", "deque"),
+    ("builtins", "set"),
+    ("builtins", "frozenset"),
+    ("builtins", "dict"),
+    ("builtins", "list"),
+    ("builtins", "tuple"),
+    ("builtins", "complex"),
+    ("builtins", "slice"),
+    ("builtins", "object"),
+    ("builtins", "int"),
+    ("builtins", "float"),
+    ("builtins", "str"),
+    ("builtins", "bool"),
+    ("copyreg", "_reconstructor"),
+    ("_codecs", "encode"),
+    ("torch", "Size"),
+    ("torch", "device"),
+    ("stable_baselines3.common.type_aliases", "TrainFreq"),
+    ("stable_baselines3.common.type_aliases", "TrainFrequencyUnit"),
+    ("stable_baselines3.common.utils", "FloatSchedule"),
+    ("stable_baselines3.common.utils", "ConstantSchedule"),
+    ("stable_baselines3.common.utils", "LinearSchedule"),
+    ("stable_baselines3.her.goal_selection_strategy", "GoalSelectionStrategy"),
+    ("stable_baselines3.common.running_mean_std", "RunningMeanStd"),
+    ("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"),
+    ("rl_experiments.config.schedules", "Schedule"),
+}
+# Classes only, and only of these modules: making one of them opens no file and starts no program.
+_CLASS_MODULES = (
+    "gymnasium.spaces.",
+    "torch.nn.modules.",
+    "torch.optim.",
+    "stable_baselines3.common.policies",
+    "stable_baselines3.common.torch_layers",
+    "stable_baselines3.common.buffers",
+    "stable_baselines3.common.distributions",
+    "stable_baselines3.common.noise",
+    "stable_baselines3.common.sb2_compat.rmsprop_tf_like",
+    "stable_baselines3.her.her_replay_buffer",
+    "sb3_contrib.common.recurrent.policies",
+    "sb3_contrib.common.recurrent.buffers",
+    "sb3_contrib.common.maskable.policies",
+    "sb3_contrib.common.maskable.buffers",
+    "sb3_contrib.common.maskable.distributions",
+)
+_RENAMED = {
+    "gym.spaces": "gymnasium.spaces",
+    "numpy.core": "numpy._core",
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+}
+
+
+class ForbiddenName(pickle.UnpicklingError):
+    """A pickle names something that it may not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"it names '{name}'")
+        self.name = name
+
+
+def loads(content: bytes, trust: Trust | None = None) -> Any:
+    """
+    Read a pickle, calling nothing outside the list above.
+
+    :param content: the pickle
+    :param trust: names of the user's own that may be imported as well
+    :raises ForbiddenName: if it names anything else
+    :raises pickle.UnpicklingError: if it is no pickle or a damaged one
+    """
+    try:
+        return _Unpickler(io.BytesIO(content), trust or Trust()).load()
+    except (pickle.UnpicklingError, RLExperimentsError):
+        raise
+    except Exception as error:  # a crafted pickle can make any allowed name raise anything
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+
+
+def is_named_class(module: str) -> bool:
+    """Whether classes of the module may be named by a pickle."""
+    return module.startswith(_CLASS_MODULES) or _is_policy_module(module)
+
+
+def _is_policy_module(module: str) -> bool:
+    """``stable_baselines3.dqn.policies``, ``sb3_contrib.tqc.policies`` and their like."""
+    parts = module.split(".")
+    return len(parts) == 3 and parts[0] in ("stable_baselines3", "sb3_contrib") and parts[2] == "policies"
+
+
+def _renamed(module: str) -> str:
+    for old, new in _RENAMED.items():
+        if module == old or module.startswith(f"{old}."):
+            return new + module.removeprefix(old)
+    return module
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, trust: Trust) -> None:
+        super().__init__(stream)
+        self._trust = trust
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = _renamed(module)
+        path = f"{module}.{name}"
+        exact = (module, name) in _EXACT
+        named_class = "." not in name and is_named_class(module)
+        own = not exact and not named_class and self._trust.knows_as_own(path)
+        if not (exact or named_class or own):
+            raise ForbiddenName(path)
+        try:
+            found: Any = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            raise ForbiddenName(path) from None
+        # A module also holds what it imported: only classes that it defines itself are meant.
+        if not exact and not (inspect.isclass(found) and found.__module__ == module):
+            raise ForbiddenName(path)
+        return found
+
+
+def load_trusted(content: bytes) -> Any:
+    """Read a pickle that may run anything: only for ``--trust``."""
+    return pickle.loads(content)  # noqa: S301 (the user asked for it by name)
+
+
+def refusal(source: str, reason: str) -> UntrustedError:
+    """:return: the error for a file that cannot be read without running it"""
+    return UntrustedError(
+        f"{source} cannot be read without running code from it: {reason}. If you trust where it comes from, pass --trust"
+    )

@@ -1,0 +1,135 @@
+"""YAML as users and the zoo write it, read without running anything that it names."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
+from rl_experiments.core.symbols import Symbol
+
+_PYTHON = "tag:yaml.org,2002:python/"
+_ORDERED_DICT = f"{_PYTHON}object/apply:collections.OrderedDict"
+
+try:
+    from yaml import CSafeLoader as _BaseLoader
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
+
+
+class _Loader(_BaseLoader):
+    """A safe loader that also knows the few Python tags that the zoo's files carry."""
+
+
+def _ordered_dict(loader: Any, node: yaml.Node) -> OrderedDict[Any, Any]:
+    arguments = loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else []
+    pairs = arguments[0] if arguments else []
+    try:
+        return OrderedDict((key, value) for key, value in pairs)
+    except (TypeError, ValueError) as error:
+        raise yaml.constructor.ConstructorError(
+            None, None, "an OrderedDict needs a list of pairs", node.start_mark
+        ) from error
+
+
+def _python_tag(loader: Any, suffix: str, node: yaml.Node) -> Any:
+    kind, _, name = suffix.partition(":")
+    if kind == "tuple" and isinstance(node, yaml.SequenceNode):
+        return tuple(loader.construct_sequence(node, deep=True))
+    if kind == "name" and Symbol.is_known(name):
+        return Symbol(name)
+    if kind in ("str", "unicode"):
+        return loader.construct_scalar(node)
+    raise UntrustedError(
+        f"YAML tag '!!python/{suffix}' at line {node.start_mark.line + 1} would run code: it is not read"
+    )
+
+
+_Loader.add_constructor(_ORDERED_DICT, _ordered_dict)
+_Loader.add_multi_constructor(_PYTHON, _python_tag)
+# YAML 1.1 takes 1e-3 for a string; everybody who writes it means a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """A safe dumper that writes an OrderedDict under the zoo's tag, and repeats values instead of naming them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    OrderedDict,
+    lambda dumper, data: dumper.represent_sequence(_ORDERED_DICT, [[[key, value] for key, value in data.items()]]),
+)
+_Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_list(list(data)))
+_Dumper.add_representer(Symbol, lambda dumper, data: dumper.represent_str(str(data)))
+
+
+def parse(text: str, source: str) -> Any:
+    """
+    :param text: YAML
+    :param source: what to call it in an error
+    :raises ConfigurationError: if it is no YAML
+    :raises UntrustedError: if it has a tag that would run code
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader with three harmless tags)
+    except UntrustedError as error:
+        raise UntrustedError(f"{source}: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{source} is no valid YAML: it is nested too deeply") from None
+
+
+def read(path: Path) -> Any:
+    """
+    Read a YAML file.
+
+    :raises NotFoundError: if there is no such file
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    return parse(text, str(path))
+
+
+def dump(data: Any) -> str:
+    """:return: plain YAML"""
+    return yaml.dump(_plain(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def dump_like_the_zoo(data: Mapping[str, Any]) -> str:
+    """:return: YAML with the sorted OrderedDict at the top that the zoo's ``config.yml`` and ``args.yml`` have"""
+    return yaml.dump(
+        OrderedDict((key, _plain(data[key])) for key in sorted(data)),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy scalars and containers into what YAML knows; leave the rest."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [_plain(item) for item in sorted(value, key=str)]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,121 @@
+"""``python -m rl_experiments.enjoy``: watch a trained agent, and score it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
+from rl_experiments.cli.main import run_command
+from rl_experiments.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from rl_experiments.evaluation import Evaluation, Step
+
+
+def build_parser() -> Parser:
+    """:return: the parser of this command"""
+    parser = Parser("enjoy", "Let a trained agent act, draw it where there is a screen, and score it.")
+    add_agent_flags(parser, env="CartPole-v1", folder="rl-trained-agents", algo="ppo")
+    add = parser.add_argument
+    add(
+        "-n",
+        "--n-timesteps",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Steps to act (default: 1000, or no limit with --n-episodes).",
+    )
+    add("--norm-reward", action="store_true", help="Show rewards as normalised in training, where they were.")
+    add("--reward-log", metavar="FOLDER", default="", help="Folder for monitor files of the episodes.")
+    add("--gym-packages", metavar="NAME", nargs="+", default=[], help="Packages to import, that register environments.")
+    add("--custom-objects", action="store_true", help="Accepted for the zoo's sake: old files are always adapted.")
+    add("-P", "--progress", action="store_true", help="Show a progress bar.")
+    parser.add_ours("--n-episodes", metavar="N", type=int, help="Episodes to play, in place of a number of steps.")
+    parser.add_ours(
+        "--json", metavar="FILE", help="Write returns and lengths of all episodes to this file; - is the output."
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = build_parser().parse(arguments)
+    deterministic = chosen_determinism(options)
+    from rl_experiments.evaluation.enjoying import watch
+
+    agent = load_chosen_agent(options, options.env_kwargs)
+    if options.verbose > 0:
+        print(f"Loading {agent.saved.path}")
+    result = watch(
+        agent,
+        n_episodes=options.n_episodes,
+        n_steps=options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000,
+        n_envs=options.n_envs,
+        seed=options.seed,
+        deterministic=deterministic,
+        render=not options.no_render,
+        norm_reward=options.norm_reward,
+        monitor_folder=Path(options.reward_log) if options.reward_log else None,
+        show_progress=options.progress,
+        announce=_announcer(options),
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if options.verbose > 0:
+        print(summary(result))
+    if options.json:
+        _write_json(
+            options.json,
+            {
+                "algorithm": options.algo,
+                "environment": agent.run.env_id,
+                "model": str(agent.saved.path),
+                **result.as_dict(),
+            },
+        )
+    return 0
+
+
+def summary(result: Evaluation) -> str:
+    """:return: the statistics, for people"""
+    lines = []
+    if result.success_rate is not None:
+        lines.append(f"Success rate: {100 * result.success_rate:.2f}%")
+    if result.episodes:
+        lines.append(f"{len(result.episodes)} Episodes")
+        lines.append(f"Mean reward: {result.mean_reward:.2f} +/- {result.std_reward:.2f}")
+        lines.append(f"Mean episode length: {result.lengths.mean():.2f} +/- {result.lengths.std():.2f}")
+    for episode in result.unfinished:
+        lines.append(
+            f"Unfinished episode (not counted): reward {episode.total_reward:.2f} after {episode.length} steps"
+        )
+    return "\n".join(lines) if lines else "No step was made"
+
+
+def _announcer(options: argparse.Namespace) -> Any:
+    def announce(step: Step) -> None:
+        for episode in step.finished if options.verbose > 0 else ():
+            print(f"Episode Reward: {episode.total_reward:.2f}")
+            print("Episode Length", episode.length)
+            if options.verbose > 1 and episode.success is not None:
+                print("Success?", episode.success)
+
+    return announce
+
+
+def _write_json(target: str, content: dict[str, Any]) -> None:
+    from rl_experiments.core.files import write_text
+
+    text = json.dumps(content, indent=2) + "\n"
+    if target == "-":
+        print(text, end="")
+    else:
+        write_text(Path(target), text)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

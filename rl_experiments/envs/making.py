@@ -1,0 +1,228 @@
+"""From a recipe to environments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecNormalize,
+    VecTransposeImage,
+    is_vecenv_wrapped,
+)
+
+from rl_experiments.core import pickles
+from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
+from rl_experiments.core.suggest import hint
+from rl_experiments.core.symbols import import_symbol
+from rl_experiments.envs import registry
+from rl_experiments.envs.recipe import EnvironmentRecipe
+
+VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}
+
+
+class _Maker:
+    """Makes one environment; a class, so that it can be sent to another process, which then imports what it needs."""
+
+    def __init__(self, recipe: EnvironmentRecipe, outermost: Callable[[gym.Env], gym.Env] | None) -> None:
+        self.recipe = recipe
+        self.outermost = outermost
+
+    def make(self, **kwargs: Any) -> gym.Env:
+        """The environment itself."""
+        return make_bare(self.recipe, kwargs)
+
+    def wrap(self, env: gym.Env) -> gym.Env:
+        """The wrappers that stand around Monitor."""
+        for name, kwargs in self.recipe.wrappers:
+            wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
+            env = _constructed(
+                lambda wrapper=wrapper, kwargs=kwargs, env=env: wrapper(env, **kwargs), name, wrapper, kwargs
+            )
+        return self.outermost(env) if self.outermost else env
+
+
+def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None) -> gym.Env:
+    """
+    Make the environment without the recipe's wrappers.
+
+    :raises ConfigurationError: if its constructor refuses the arguments
+    :raises MissingPackageError: if it needs a package of an extra
+    """
+    spec = registry.find_spec(recipe.env_id, recipe.gym_packages)
+    arguments = {**recipe.kwargs, **(kwargs or {})}
+    limit = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
+    try:
+        return gym.make(recipe.env_id, **limit, **arguments)
+    except (DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise (registry.missing_package(spec, error) or ConfigurationError(f"{recipe.env_id}: {error}")) from error
+    except RLExperimentsError:
+        raise
+    except Exception as error:
+        names = _constructor_arguments(spec)
+        unknown = [name for name in arguments if names and name not in names]
+        if unknown:
+            raise ConfigurationError(
+                f"{recipe.env_id} takes no argument '{unknown[0]}'.{hint(unknown[0], names)}"
+            ) from error
+        shown = f" with {dict(arguments)}" if arguments else ""
+        raise ConfigurationError(f"{recipe.env_id} cannot be made{shown}: {type(error).__name__}: {error}") from error
+
+
+def make_envs(
+    recipe: EnvironmentRecipe,
+    n_envs: int,
+    seed: int | None,
+    *,
+    vec_env: str = "dummy",
+    monitor_folder: Path | None = None,
+    training: bool = False,
+    outermost: Callable[[gym.Env], gym.Env] | None = None,
+) -> VecEnv:
+    """
+    Build the vector of environments that an algorithm trains on, or that an agent is scored or recorded in.
+
+    :param n_envs: number of environments; the i-th gets ``seed + i``
+    :param seed: seed of the first, or None
+    :param vec_env: ``dummy`` (one process) or ``subproc`` (one process each)
+    :param monitor_folder: where ``<i>.monitor.csv`` go, or None for none
+    :param training: whether VecNormalize updates its statistics and normalises rewards
+    :param outermost: a last wrapper around each single environment
+    """
+    maker = _Maker(recipe, outermost)
+    kwargs = dict(recipe.monitor_kwargs)
+    try:
+        env: VecEnv = make_vec_env(
+            maker.make,
+            n_envs=n_envs,
+            seed=seed,
+            monitor_dir=str(monitor_folder) if monitor_folder else None,
+            wrapper_class=maker.wrap,
+            vec_env_cls=VEC_ENVS[vec_env],
+            monitor_kwargs=kwargs,
+        )
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ConfigurationError(f"{recipe.env_id} cannot be wrapped as configured: {error}") from error
+    try:
+        return _wrap_vector(env, recipe, training)
+    except BaseException:
+        env.close()
+        raise
+
+
+def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecEnv:
+    for name, kwargs in recipe.vec_wrappers:
+        wrapper = import_symbol(name, recipe.trust, "vec_env_wrapper", VecEnvWrapper)
+        env = _constructed(
+            lambda wrapper=wrapper, kwargs=kwargs, env=env: wrapper(env, **kwargs), name, wrapper, kwargs
+        )
+    if recipe.statistics is not None:
+        env = load_normalization(recipe.statistics, env, recipe)
+        env.training = training
+        env.norm_reward = env.norm_reward and training
+    elif recipe.normalize is not None:
+        arguments = (
+            dict(recipe.normalize) if training else {**recipe.normalize, "norm_reward": False, "training": False}
+        )
+        unnormalized = env
+        env = _constructed(lambda: VecNormalize(unnormalized, **arguments), "normalize", VecNormalize, arguments)
+    if recipe.frame_stack:
+        env = VecFrameStack(env, recipe.frame_stack)
+    return VecTransposeImage(env) if _needs_transpose(env) else env
+
+
+def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> VecNormalize:
+    """
+    Read saved normalisation statistics and put them around a vector of environments.
+
+    :raises NotFoundError: if the file is not there
+    :raises UntrustedError: if it holds more than statistics
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(f"There are no normalisation statistics at {path}") from None
+    try:
+        normalization = pickles.load_trusted(content) if recipe.trust.pickles else pickles.loads(content, recipe.trust)
+        if not isinstance(normalization, VecNormalize):
+            raise ConfigurationError(f"{path} holds no normalisation statistics, but a {type(normalization).__name__}")
+        normalization.set_venv(env)
+    except pickles.pickle.UnpicklingError as error:
+        raise pickles.refusal(str(path), str(error)) from None
+    except (AssertionError, ValueError) as error:
+        raise ConfigurationError(f"The statistics in {path} do not fit {recipe.env_id}: {error}") from None
+    return normalization
+
+
+def action_masks(env: VecEnv) -> np.ndarray | None:
+    """
+    :return: which actions each environment allows, shape (n_envs, number of actions), or None where they do not say
+    """
+    if not has_action_masks(env):
+        return None
+    return np.stack(env.env_method("action_masks"))
+
+
+def has_action_masks(env: VecEnv) -> bool:
+    """Whether the environments have a method ``action_masks``."""
+    from sb3_contrib.common.maskable.utils import is_masking_supported
+
+    return bool(is_masking_supported(env))
+
+
+def _needs_transpose(env: VecEnv) -> bool:
+    if is_vecenv_wrapped(env, VecTransposeImage):
+        return False
+    space = env.observation_space
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    return any(is_image_space(part) and not is_image_space_channels_first(part) for part in parts)  # type: ignore[arg-type]
+
+
+def _constructed(construct: Callable[[], Any], name: str, cls: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Call a wrapper's constructor; an argument that it does not know becomes an error with the nearest."""
+    try:
+        return construct()
+    except RLExperimentsError:
+        raise
+    except Exception as error:
+        known = _parameters(cls.__init__ if inspect.isclass(cls) else cls)
+        unknown = [key for key in kwargs if known and key not in known]
+        if unknown:
+            raise ConfigurationError(f"{name} takes no argument '{unknown[0]}'.{hint(unknown[0], known)}") from error
+        raise ConfigurationError(f"{name} with {dict(kwargs)} failed: {type(error).__name__}: {error}") from error
+
+
+def _parameters(function: Any) -> list[str]:
+    """:return: the names that a constructor takes, or nothing where it takes any"""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    return [parameter.name for parameter in parameters if parameter.name not in ("self", "env", "venv")]
+
+
+def _constructor_arguments(spec: Any) -> list[str]:
+    try:
+        entry = (
+            gym.envs.registration.load_env_creator(spec.entry_point)
+            if isinstance(spec.entry_point, str)
+            else spec.entry_point
+        )
+    except Exception:
+        return []
+    return _parameters(entry.__init__ if inspect.isclass(entry) else entry)

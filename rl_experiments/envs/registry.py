@@ -1,0 +1,154 @@
+"""Environment ids: finding them in Gymnasium's registry, and in the packages that bring them when they are imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
+from rl_experiments.core.suggest import hint
+from rl_experiments.envs.wrappers import MaskVelocityWrapper
+
+
+@dataclass(frozen=True)
+class Provider:
+    """
+    A package that registers environments when it is imported.
+
+    :param pattern: what its ids look like
+    :param module: what to import
+    :param extra: our extra that installs it, or None where it is a core dependency
+    """
+
+    pattern: str
+    module: str
+    extra: str | None = None
+
+
+PROVIDERS = (
+    Provider(r"^(MiniGrid|BabyAI)-", "minigrid", "minigrid"),
+    Provider(r"(Bullet(Duck)?Env)-v\d+$", "pybullet_envs_gymnasium", "bullet"),
+    Provider(r"^Panda[A-Z]", "panda_gym", "panda"),
+    Provider(r"^(Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze)[A-Z_-]?", "gymnasium_robotics", "robotics"),
+    Provider(
+        r"^(highway|merge|roundabout|parking|intersection|racetrack|exit|lane-keeping|two-way|u-turn)-",
+        "highway_env",
+        "highway",
+    ),
+)
+_EXTRA_OF_MODULE = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+_USERS_OWN = "custom_envs"
+"""A module of this name beside the user is imported by the zoo; so it is here, where an id is not found otherwise."""
+
+
+def import_packages(modules: Iterable[str]) -> None:
+    """
+    Import the packages of ``--gym-packages``.
+
+    :raises NotFoundError: if there is none of that name
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            what = (
+                f"There is no package '{module}' (--gym-packages)"
+                if error.name == module
+                else f"{module} (--gym-packages): {error}"
+            )
+            raise NotFoundError(what) from None
+        except Exception as error:
+            raise ConfigurationError(f"Importing {module} failed: {type(error).__name__}: {error}") from error
+
+
+def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
+    """
+    Find an environment, importing what registers it.
+
+    :param env_id: ``Name-v0``, ``namespace/Name-v0`` or ``module:Name-v0``
+    :param gym_packages: packages to import first
+    :raises NotFoundError: if there is none; the message has the nearest id
+    :raises MissingPackageError: if an extra of ours would bring it
+    """
+    import_packages(gym_packages)
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_packages([module])
+    if name not in gym.registry:
+        _import_provider(name)
+    if name not in gym.registry:
+        raise NotFoundError(f"There is no environment '{env_id}'.{hint(name, gym.registry)}{_extra_hint(name)}")
+    return gym.registry[name]
+
+
+def is_atari(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
+    """Whether it is a game of the Arcade Learning Environment."""
+    return "AtariEnv" in str(find_spec(env_id, gym_packages).entry_point)
+
+
+def acts_stochastically(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
+    """Whether agents are scored with sampled actions by default, as the zoo does for Atari and MiniGrid."""
+    entry_point = str(find_spec(env_id, gym_packages).entry_point)
+    return "AtariEnv" in entry_point or "minigrid" in entry_point
+
+
+def is_goal_environment(env_id: str) -> bool:
+    """Whether its package makes goal environments that report success (robotics, panda_gym, parking)."""
+    entry_point = str(find_spec(env_id).entry_point)
+    return (
+        any(part in entry_point for part in ("panda_gym", "gymnasium_robotics", "gym.envs.robotics"))
+        or "parking" in env_id
+    )
+
+
+def missing_package(spec: EnvSpec, error: Exception) -> MissingPackageError | None:
+    """:return: the error that names our extra, if the environment failed for want of one of its packages"""
+    for module, extra in _EXTRA_OF_MODULE.items():
+        if str(spec.entry_point).startswith(module):
+            return MissingPackageError(f"{spec.id} ({error})", extra, extra)
+    return None
+
+
+def _import_provider(name: str) -> None:
+    import ale_py
+
+    gym.register_envs(ale_py)
+    _register_without_velocities()
+    for provider in PROVIDERS:
+        if re.search(provider.pattern, name) and importlib.util.find_spec(provider.module):
+            module = importlib.import_module(provider.module)
+            if provider.module == "gymnasium_robotics":
+                gym.register_envs(module)
+    if name not in gym.registry and importlib.util.find_spec(_USERS_OWN):
+        import_packages([_USERS_OWN])
+
+
+def _extra_hint(name: str) -> str:
+    for provider in PROVIDERS:
+        if re.search(provider.pattern, name) and provider.extra and not importlib.util.find_spec(provider.module):
+            return f" Environments with such names come with: pip install 'rl_experiments[{provider.extra}]'."
+    return ""
+
+
+class _WithoutVelocities:
+    """Makes a classic environment with the velocities in its observation set to 0, under the zoo's ``NoVel`` ids."""
+
+    def __init__(self, env_id: str) -> None:
+        self.env_id = env_id
+
+    def __call__(self, **kwargs: object) -> gym.Env:
+        return MaskVelocityWrapper(gym.make(self.env_id, **kwargs))  # type: ignore[arg-type]
+
+
+def _register_without_velocities() -> None:
+    for env_id in MaskVelocityWrapper.VELOCITIES:
+        name, version = env_id.split("-v")
+        masked = f"{name}NoVel-v{version}"
+        if masked not in gym.registry:
+            gym.register(id=masked, entry_point=_WithoutVelocities(env_id))

@@ -1,0 +1,110 @@
+"""Watching an agent: the episodes of an evaluation, on a screen where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
+from rl_experiments.core.progress import progress_bar
+from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.rendering import has_screen
+from rl_experiments.evaluation.evaluating import recipe_of, seed_everything, without_window
+from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.statistics import Evaluation
+
+
+def watch(
+    agent: object,
+    *,
+    n_episodes: int | None = None,
+    n_steps: int | None = 1000,
+    n_envs: int = 1,
+    seed: int = 0,
+    deterministic: bool | None = None,
+    render: bool = True,
+    norm_reward: bool = False,
+    monitor_folder: Path | None = None,
+    show_progress: bool = False,
+    announce: Callable[[Step], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> Evaluation:
+    """
+    Let an agent act, in a window if there is a screen.
+
+    :param agent: what :func:`rl_experiments.load_agent` returns
+    :param n_episodes: episodes to play; no limit if None
+    :param n_steps: steps of all environments; no limit if None
+    :param n_envs: environments at once, each in a process of its own if there are several
+    :param render: open a window; where that is not possible it is said once, and the agent acts all the same
+    :param norm_reward: leave rewards normalised, where the run normalised them
+    :param monitor_folder: where to write an episode log for each environment
+    :param announce: called after each step
+    :param say: takes what the user should know
+    """
+    for name, value in (("n_episodes", n_episodes), ("n_steps", n_steps), ("n_envs", n_envs)):
+        if value is not None and value < 1:
+            raise ConfigurationError(f"{name} must be at least 1, but got {value}")
+    recipe = recipe_of(agent, None)  # type: ignore[arg-type]
+    if deterministic is None:
+        deterministic = not recipe.acts_stochastically
+    seed_everything(seed)
+    env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say)
+    try:
+        if norm_reward:
+            _normalize_rewards(env)
+        with progress_bar(
+            n_steps or n_episodes or 0, "playing", "step" if n_steps else "episode", show_progress
+        ) as bar:
+
+            def after(step: Step) -> None:
+                bar.update(1 if n_steps else len(step.finished))
+                if drawn:
+                    env.render("human")
+                if announce:
+                    announce(step)
+
+            result = play(
+                agent, env, n_episodes=n_episodes, n_steps=n_steps, deterministic=deterministic, on_step=after
+            )  # type: ignore[arg-type]
+        return replace(result, seed=seed)
+    finally:
+        env.close()
+
+
+def _open(
+    recipe: EnvironmentRecipe,
+    n_envs: int,
+    seed: int,
+    render: bool,
+    monitor_folder: Path | None,
+    say: Callable[[str], None],
+) -> tuple[VecEnv, bool]:
+    """:return: the environments, and whether they draw in a window"""
+    vec_env = "subproc" if n_envs > 1 else "dummy"
+    mode = recipe.kwargs.get("render_mode", "human")
+    plain = without_window(recipe)
+    wanted = render and mode is not None
+    if wanted and mode == "human" and not has_screen():
+        say("There is no screen: the agent acts without being drawn (record_video or push_to_hub make a video)")
+        wanted = False
+    if wanted:
+        try:
+            return make_envs(
+                plain.with_kwargs(render_mode=mode), n_envs, seed, vec_env=vec_env, monitor_folder=monitor_folder
+            ), mode == "human"
+        except (RLExperimentsError, OSError, RuntimeError) as error:
+            say(f"The environment cannot be drawn here ({error}): the agent acts without it")
+    return make_envs(plain, n_envs, seed, vec_env=vec_env, monitor_folder=monitor_folder), False
+
+
+def _normalize_rewards(env: VecEnv) -> None:
+    """Rewards as training saw them; the episode returns of Monitor stay raw."""
+    layer = env
+    while layer is not None:
+        if isinstance(layer, VecNormalize):
+            layer.norm_reward = True
+        layer = getattr(layer, "venv", None)  # type: ignore[assignment]

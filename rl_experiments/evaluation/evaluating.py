@@ -1,0 +1,86 @@
+"""Scoring an agent in environments of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rl_experiments.algorithms.agent import Agent
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.progress import progress_bar
+from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.registry import find_spec
+from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.statistics import Evaluation
+
+LONGEST_EPISODE = 100_000
+"""Steps after which an episode is cut off in an environment that has no time limit of its own."""
+
+
+def evaluate(
+    agent: Agent,
+    recipe: EnvironmentRecipe | None = None,
+    *,
+    n_episodes: int = 10,
+    n_envs: int = 1,
+    seed: int = 0,
+    deterministic: bool | None = None,
+    show_progress: bool = False,
+) -> Evaluation:
+    """
+    Play whole episodes in new environments and count.
+
+    :param agent: what :func:`rl_experiments.load_agent` returns, or any agent together with a recipe
+    :param recipe: the environment; the agent's own if None
+    :param n_episodes: episodes to play
+    :param n_envs: environments at once
+    :param seed: seed of the first environment and of the sampled actions; the i-th environment gets ``seed + i``
+    :param deterministic: the most probable actions instead of samples; if None, as the zoo decides (samples for Atari
+        and MiniGrid)
+    :param show_progress: draw a bar, if the output is a terminal
+    """
+    if n_episodes < 1 or n_envs < 1:
+        raise ConfigurationError(f"n_episodes and n_envs must be at least 1, but got {n_episodes=} and {n_envs=}")
+    recipe = recipe_of(agent, recipe)
+    if deterministic is None:
+        deterministic = not recipe.acts_stochastically
+    seed_everything(seed)
+    env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed)
+    try:
+        with progress_bar(n_episodes, "evaluating", "episode", show_progress) as bar:
+
+            def advance(step: Step) -> None:
+                bar.update(len(step.finished))
+
+            return replace(
+                play(agent, env, n_episodes=n_episodes, deterministic=deterministic, on_step=advance), seed=seed
+            )
+    finally:
+        env.close()
+
+
+def recipe_of(agent: Agent, recipe: EnvironmentRecipe | None) -> EnvironmentRecipe:
+    """:return: the recipe, or the one that the agent carries"""
+    if recipe is None:
+        recipe = getattr(agent, "recipe", None)
+    if recipe is None:
+        raise ConfigurationError("This agent carries no recipe of its environment: pass one")
+    return recipe
+
+
+def without_window(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
+    """:return: the recipe without rendering: a window would play at real time, or fail where there is no screen"""
+    return recipe.without_kwargs("render_mode")
+
+
+def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
+    """:return: the recipe with a time limit, where the environment has none"""
+    spec = find_spec(recipe.env_id, recipe.gym_packages)
+    has_limit = recipe.max_episode_steps or spec.max_episode_steps or recipe.is_atari
+    return recipe if has_limit else replace(recipe, max_episode_steps=LONGEST_EPISODE)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    from stable_baselines3.common.utils import set_random_seed
+
+    set_random_seed(seed % 2**32)

@@ -1,0 +1,6 @@
+"""Recording: frames of episodes as videos."""
+
+from rl_experiments.recording.recorder import Recording, record, try_frame
+from rl_experiments.recording.video import RecordingError
+
+__all__ = ["Recording", "RecordingError", "record", "try_frame"]

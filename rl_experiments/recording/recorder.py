@@ -1,0 +1,226 @@
+"""One recorder: a single environment of its own that gives pictures, from the recipe that the agent was trained in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rl_experiments.algorithms.agent import Agent
+from rl_experiments.core.files import replacing
+from rl_experiments.core.progress import progress_bar
+from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.registry import find_spec
+from rl_experiments.envs.rendering import prepare_offscreen_rendering
+from rl_experiments.evaluation.evaluating import recipe_of, seed_everything
+from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.recording.video import FrameWriter, RecordingError, open_writer, playable_path
+
+ATARI_HZ = 60
+DEFAULT_FPS = 30.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """
+    A video of one episode.
+
+    :param path: the file
+    :param n_frames: frames in it; an episode of T steps has T + 1
+    :param fps: frames per second
+    :param width: in pixels
+    :param height: in pixels
+    :param complete: whether the episode ended, and was not cut off at the longest length
+    """
+
+    path: Path
+    n_frames: int
+    fps: float
+    width: int
+    height: int
+    complete: bool
+
+
+def record(
+    agent: Agent,
+    path: str | Path,
+    recipe: EnvironmentRecipe | None = None,
+    *,
+    n_steps: int = 1000,
+    fps: float | None = None,
+    seed: int = 0,
+    deterministic: bool | None = None,
+    show_progress: bool = False,
+) -> Recording:
+    """
+    Record one episode as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
+
+    :param agent: what :func:`rl_experiments.load_agent` returns, or any agent together with a recipe
+    :param path: the file, ``.mp4`` or ``.gif``; it appears whole or not at all
+    :param n_steps: longest length, in steps of the agent
+    :param fps: frames per second; if None, real time
+    :param seed: seed of the environment and of sampled actions
+    :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :raises RecordingError: if the environment gives no pictures, or no encoder works
+    """
+    recipe = recipe_of(agent, recipe)
+    if deterministic is None:
+        deterministic = not recipe.acts_stochastically
+    prepare_offscreen_rendering()
+    seed_everything(seed)
+    grabber = _Grabber()
+    env = make_envs(picture_recipe(recipe), 1, seed, outermost=grabber.wrap)
+    try:
+        rate = fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0])
+        final = playable_path(Path(path))
+        with replacing(final) as temporary:
+            film = _Film(temporary, rate, grabber)
+            try:
+                with progress_bar(n_steps, "recording", "step", show_progress) as bar:
+
+                    def write(step: Step) -> bool:
+                        bar.update(1)
+                        return film.add(step)
+
+                    play(agent, env, n_steps=n_steps, deterministic=deterministic, on_step=write)
+            finally:
+                film.close()
+    except (RecordingError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # renderers raise anything, assertions included
+        raise RecordingError(f"{recipe.env_id} could not be recorded: {type(error).__name__}: {error}") from error
+    finally:
+        env.close()
+    return Recording(final, film.n_frames, rate, film.width, film.height, film.complete)
+
+
+def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
+    """:return: the recipe with the render mode that gives pictures"""
+    return recipe.with_kwargs(render_mode="rgb_array")
+
+
+def try_frame(recipe: EnvironmentRecipe) -> str | None:
+    """
+    Draw one frame, before time is spent on anything else.
+
+    :return: None if that works, or why it does not
+    """
+    prepare_offscreen_rendering()
+    grabber = _Grabber()
+    try:
+        env = make_envs(picture_recipe(recipe), 1, 0, outermost=grabber.wrap)
+        try:
+            env.reset()
+        finally:
+            env.close()
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return reason[:300]
+    return None
+
+
+def frames_per_second(recipe: EnvironmentRecipe, metadata: dict[str, Any]) -> float:
+    """
+    :return: the rate at which one frame for each step of the agent is real time
+
+    An Atari console draws 60 frames a second; Gymnasium's metadata says 30 for it.
+    """
+    skip = 1
+    for name, kwargs in recipe.wrappers:
+        short = name.rpartition(".")[2]
+        if short in ("AtariWrapper", "AtariPreprocessing"):
+            skip *= int(kwargs.get("frame_skip", 4))
+        elif short in ("FrameSkip", "MaxAndSkipEnv"):
+            skip *= int(kwargs.get("skip", 4))
+    if recipe.is_atari:
+        own = recipe.kwargs.get("frameskip", find_spec(recipe.env_id, recipe.gym_packages).kwargs.get("frameskip", 1))
+        rate = ATARI_HZ / (sum(own) / 2 if isinstance(own, (tuple, list)) else own)
+    else:
+        rate = float(metadata.get("render_fps") or DEFAULT_FPS)
+    return max(1.0, rate / skip)
+
+
+class _Grabber:
+    """Collects a frame after each reset and each step of the environment that it is put around."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+
+    def wrap(self, env: gym.Env) -> gym.Env:
+        return _GrabbingWrapper(env, self.frames)
+
+    def take(self) -> list[np.ndarray]:
+        taken = list(self.frames)
+        self.frames.clear()
+        return taken
+
+
+class _GrabbingWrapper(gym.Wrapper):
+    def __init__(self, env: gym.Env, frames: list[np.ndarray]) -> None:
+        super().__init__(env)
+        self._frames = frames
+
+    def reset(self, **kwargs: Any) -> Any:
+        result = self.env.reset(**kwargs)
+        self._grab()
+        return result
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self._grab()
+        return result
+
+    def _grab(self) -> None:
+        frame = self.env.render()
+        if isinstance(frame, list) and frame:
+            frame = frame[-1]
+        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
+            shown = f"an array of shape {frame.shape}" if isinstance(frame, np.ndarray) else repr(frame)[:80]
+            raise RecordingError(f"render() gave no picture, but {shown}")
+        self._frames.append(np.array(frame[:, :, :3], dtype=np.uint8))
+
+
+class _Film:
+    """Writes the frames of one episode; the file is opened with the first, when its size is known."""
+
+    def __init__(self, path: Path, fps: float, grabber: _Grabber) -> None:
+        self._path = path
+        self._fps = fps
+        self._grabber = grabber
+        self._writer: FrameWriter | None = None
+        self.n_frames = 0
+        self.width = self.height = 0
+        self.complete = False
+
+    def add(self, step: Step) -> bool:
+        """
+        Write what was grabbed since the last step.
+
+        :return: whether the episode goes on
+        """
+        frames = self._grabber.take()
+        if step.finished:
+            # What follows the end within the same step is the first frame of the next episode.
+            frames = frames[: 2 if step.number == 1 else 1]
+            self.complete = True
+        for frame in frames:
+            self._write(frame)
+        return not self.complete
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, frame: np.ndarray) -> None:
+        if self._writer is None:
+            self.height, self.width = frame.shape[:2]
+            self._writer = open_writer(self._path, (self.width, self.height), self._fps)
+        if frame.shape[:2] != (self.height, self.width):
+            raise RecordingError(
+                f"pictures changed their size from {self.width}x{self.height} to {frame.shape[1]}x{frame.shape[0]}"
+            )
+        self._writer.write(frame)
+        self.n_frames += 1

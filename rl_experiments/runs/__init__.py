@@ -1,0 +1,24 @@
+"""Runs on disk: the folder, its record, finding runs and loading agents from them."""
+
+from rl_experiments.runs.finding import find_run
+from rl_experiments.runs.folder import BEST, FINAL, LAST_CHECKPOINT, Run, SavedModel
+from rl_experiments.runs.loading import LoadedAgent, load_agent, open_run, run_recipe
+from rl_experiments.runs.record import FAILED, FINISHED, INTERRUPTED, RUNNING, RunRecord
+
+__all__ = [
+    "BEST",
+    "FAILED",
+    "FINAL",
+    "FINISHED",
+    "INTERRUPTED",
+    "LAST_CHECKPOINT",
+    "RUNNING",
+    "LoadedAgent",
+    "Run",
+    "RunRecord",
+    "SavedModel",
+    "find_run",
+    "load_agent",
+    "open_run",
+    "run_recipe",
+]

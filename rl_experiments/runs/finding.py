@@ -1,0 +1,62 @@
+"""Finding the run that a command line means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rl_experiments.core.errors import NotFoundError
+from rl_experiments.core.files import numbered_folders
+from rl_experiments.core.names import folder_name
+from rl_experiments.core.suggest import hint
+from rl_experiments.runs.folder import FINAL, Run
+
+LATEST, NO_FOLDER = 0, -1
+
+
+def find_run(
+    log_folder: str | Path, algorithm: str, env_id: str, exp_id: int = LATEST, which: str | int = FINAL
+) -> Run:
+    """
+    :param log_folder: the folder of all runs
+    :param exp_id: the run's number; 0 is the latest that has the model asked for, -1 means that the models lie in
+        ``<folder>/<algo>``
+    :param which: the model that the run should have (see :meth:`rl_experiments.runs.Run.model`)
+    :raises NotFoundError: if there is no such run; the message says what there is
+    """
+    folder = Path(log_folder)
+    name = folder_name(env_id)
+    parent = folder / algorithm
+    if exp_id == NO_FOLDER:
+        if not parent.is_dir():
+            raise NotFoundError(f"There is no folder {parent}.{_elsewhere(folder, algorithm, name)}")
+        return Run(parent, algorithm, name)
+    runs = {number: Run(path, algorithm, name) for number, path in numbered_folders(parent, name).items()}
+    if not runs:
+        raise NotFoundError(
+            f"There is no run of {algorithm} on {env_id} in {folder}.{_elsewhere(folder, algorithm, name)}"
+        )
+    if exp_id != LATEST:
+        if exp_id not in runs:
+            numbers = ", ".join(map(str, sorted(runs)))
+            raise NotFoundError(
+                f"There is no run {exp_id} of {algorithm} on {env_id} in {folder}. There are: {numbers}"
+            )
+        return runs[exp_id]
+    with_model = [number for number in sorted(runs) if runs[number].has_model(which)]
+    return runs[with_model[-1] if with_model else max(runs)]
+
+
+def _elsewhere(folder: Path, algorithm: str, name: str) -> str:
+    """What the user may have meant: another environment, another algorithm, another folder."""
+    for other in dict.fromkeys([folder, Path("logs"), Path("rl-trained-agents")]):
+        if numbered_folders(other / algorithm, name):
+            return f" There is one in {other}: add -f {other}"
+        algorithms = [entry.name for entry in os.scandir(other) if entry.is_dir()] if other.is_dir() else []
+        for candidate in algorithms:
+            if numbered_folders(other / candidate, name):
+                return f" There is one of {candidate}: --algo {candidate} -f {other}"
+    parent = folder / algorithm
+    if not parent.is_dir():
+        return "" if folder.is_dir() else f" The folder {folder} does not exist."
+    return hint(name, {entry.name.rpartition("_")[0] or entry.name for entry in os.scandir(parent) if entry.is_dir()})

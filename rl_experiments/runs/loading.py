@@ -1,0 +1,149 @@
+"""Loading an agent from a run, with the environment that it belongs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_experiments.algorithms.agent import Agent, Observation, State
+from rl_experiments.algorithms.registry import algorithm_names, get_algorithm
+from rl_experiments.algorithms.sb3 import SB3Agent, load_model
+from rl_experiments.core.errors import ConfigurationError, NotFoundError
+from rl_experiments.core.symbols import Trust
+from rl_experiments.envs import EnvironmentRecipe
+from rl_experiments.runs.folder import FINAL, Run, SavedModel
+
+
+@dataclass(frozen=True)
+class LoadedAgent:
+    """
+    An agent with where it comes from and the recipe of its environment.
+
+    :param agent: what acts
+    :param recipe: the environment that it was trained in, with the normalisation of the model's moment
+    :param run: the run that it comes from
+    :param saved: the model's file
+    """
+
+    agent: Agent
+    recipe: EnvironmentRecipe
+    run: Run
+    saved: SavedModel
+
+    @property
+    def algorithm(self) -> str:
+        """Name in the registry."""
+        return self.agent.algorithm
+
+    @property
+    def uses_action_masks(self) -> bool:
+        """Whether it takes masks of the actions that are allowed."""
+        return self.agent.uses_action_masks
+
+    @property
+    def observation_space(self) -> Any:
+        """The space that it was trained on, after all wrappers."""
+        return self.agent.observation_space
+
+    @property
+    def action_space(self) -> Any:
+        """The space of its actions."""
+        return self.agent.action_space
+
+    @property
+    def acts_deterministically(self) -> bool:
+        """Whether it is scored with its most probable actions by default: all but Atari and MiniGrid."""
+        return not self.recipe.acts_stochastically
+
+    def predict(
+        self,
+        observation: Observation,
+        state: State = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """See :class:`rl_experiments.algorithms.Agent`."""
+        return self.agent.predict(observation, state, episode_start, deterministic, action_masks)
+
+
+def load_agent(
+    run: Run | str | Path,
+    which: str | int = FINAL,
+    *,
+    device: str = "auto",
+    env_kwargs: Mapping[str, Any] | None = None,
+    gym_packages: tuple[str, ...] = (),
+    trust: bool = False,
+) -> LoadedAgent:
+    """
+    Load a trained agent. Nothing that the run's files hold is executed, unless ``trust`` says so.
+
+    :param run: a run, or the path of its folder
+    :param which: ``final``, ``best``, ``last-checkpoint``, or the steps of a checkpoint
+    :param device: as torch names it, or ``auto``
+    :param env_kwargs: further arguments for the environment's constructor
+    :param gym_packages: packages to import first; classes in them may be used
+    :param trust: load objects that can only be read by running code
+    :raises NotFoundError: if the run or the model is not there
+    :raises UntrustedError: if something could only be read by running code
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    saved = run.model(which)
+    recipe = run_recipe(run, env_kwargs, gym_packages, trust)
+    if saved.statistics is not None:
+        recipe = replace(recipe, statistics=saved.statistics)
+    algorithm = get_algorithm(run.algorithm)
+    model = load_model(saved.path, algorithm, device, recipe.trust)
+    return LoadedAgent(SB3Agent(model, algorithm), recipe, run, saved)
+
+
+def run_recipe(
+    run: Run, env_kwargs: Mapping[str, Any] | None = None, gym_packages: tuple[str, ...] = (), trust: bool = False
+) -> EnvironmentRecipe:
+    """
+    :return: the recipe of the environment that the run was trained in; packages that it names are imported only if the
+        user named them
+        too, here or in an earlier training on this machine
+    """
+    allowed = Trust.of(trust, gym_packages)
+    saved = run.arguments.get("gym_packages") or []
+    packages = (
+        [name for name in saved if isinstance(name, str) and allowed.allows(f"{name}.*")]
+        if isinstance(saved, list)
+        else []
+    )
+    module = run.env_id.rpartition(":")[0]
+    if module and not allowed.allows(f"{module}.*"):
+        raise ConfigurationError(
+            f"The run {run.path} needs the package '{module}'. If you trust it: --gym-packages {module}"
+        )
+    return EnvironmentRecipe.from_hyperparameters(
+        run.env_id,
+        run.hyperparameters,
+        {**run.env_kwargs, **(env_kwargs or {})},
+        tuple(dict.fromkeys([*packages, *gym_packages])),
+        allowed,
+    )
+
+
+def open_run(path: str | Path) -> Run:
+    """
+    :param path: a run folder, ``<folder>/<algo>/<env>_<n>``
+    :raises NotFoundError: if it is none
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise NotFoundError(f"There is no run folder {path}")
+    algorithm = path.resolve().parent.name
+    if algorithm not in algorithm_names():
+        raise ConfigurationError(f"{path} lies in no algorithm's folder. Expected <folder>/<algo>/<env>_<n>")
+    configured = [entry.parent.name for entry in sorted(path.glob("*/config.yml"))]
+    name = next(
+        (name for name in configured if path.name.startswith(f"{name}_")), path.name.rpartition("_")[0] or path.name
+    )
+    return Run(path, algorithm, name)

@@ -1,0 +1,150 @@
+"""``run.json``: what a run was, on what, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.files import write_text
+from rl_experiments.runs.folder import Run
+
+SCHEMA_VERSION = 1
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+_PACKAGES = (
+    "rl_experiments",
+    "stable_baselines3",
+    "sb3_contrib",
+    "torch",
+    "gymnasium",
+    "numpy",
+    "ale_py",
+    "mujoco",
+    "rl_zoo3",
+)
+
+
+class RunRecord:
+    """
+    The content of ``run.json``, written whole each time it changes.
+
+    :param run: the run that it belongs to
+    :param content: what is known at the start
+    """
+
+    def __init__(self, run: Run, content: Mapping[str, Any] | None = None) -> None:
+        self._file = run.path / "run.json"
+        self.content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **(content or {})}
+
+    @staticmethod
+    def start(run: Run, **content: Any) -> RunRecord:
+        """Write the record of a run that begins now."""
+        record = RunRecord(
+            run,
+            {
+                "status": RUNNING,
+                "algorithm": run.algorithm,
+                **content,
+                "process": {"pid": os.getpid(), "host": socket.gethostname()},
+                "versions": versions(),
+                "git_commit": git_commit(Path.cwd()),
+                "hardware": hardware(),
+                "timings": {"started": now()},
+            },
+        )
+        record.write()
+        return record
+
+    @staticmethod
+    def read(run: Run) -> dict[str, Any]:
+        """
+        :return: the record, empty where the run has none (the zoo's have not)
+        :raises ConfigurationError: if the file is damaged
+        """
+        file = run.path / "run.json"
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{file} is damaged: {error}") from None
+        return content if isinstance(content, dict) else {}
+
+    def finish(self, status: str, reason: str | None = None, **content: Any) -> None:
+        """Write how the run ended."""
+        self.content.update(content)
+        self.content["status"] = status
+        if reason:
+            self.content["reason"] = reason
+        self.content["timings"] = {**self.content.get("timings", {}), "ended": now()}
+        self.write()
+
+    def write(self) -> None:
+        """Write the file."""
+        write_text(self._file, json.dumps(self.content, indent=2, default=str) + "\n")
+
+
+def now() -> str:
+    """:return: the time in UTC, ISO 8601"""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """:return: versions of Python and of the packages that an experiment depends on"""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit(folder: Path) -> str | None:
+    """:return: the commit of the checkout that the folder belongs to, with ``-dirty`` if it was changed, or None"""
+    if shutil.which("git") is None:
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None
+
+
+def hardware() -> dict[str, Any]:
+    """:return: operating system, processor, cores and GPUs"""
+    torch = sys.modules.get("torch")
+    gpus = (
+        [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        if torch and torch.cuda.is_available()
+        else []
+    )
+    return {"system": platform.platform(), "processor": processor_name(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def processor_name() -> str:
+    """:return: the processor's model, as far as the system tells"""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,67 @@
+"""``python -m rl_experiments.train``: train an agent, or tune its hyperparameters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.cli.main import run_command
+from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
+from rl_experiments.training.settings import Experiment
+from rl_experiments.tuning.settings import Study
+
+
+def build_parser() -> Parser:
+    """:return: the parser of this command"""
+    parser = Parser("train", "Train an agent with the hyperparameters of a YAML file.")
+    parser.add_argument(
+        "--algo",
+        metavar="NAME",
+        default="ppo",
+        type=checked_choice(algorithm_names(), "algorithm"),
+        help=f"The algorithm: {', '.join(algorithm_names())}.",
+    )
+    add_settings(parser, Experiment, skip=("algo",))
+    tuning = parser.add_argument_group("tuning (-optimize)")
+    tuning.add_argument(
+        "-optimize",
+        "--optimize-hyperparameters",
+        action="store_true",
+        help="Search for hyperparameters instead of training once.",
+    )
+    add_settings(tuning, Study)  # type: ignore[arg-type]
+    parser.add_ours(
+        "--dry-run",
+        action="store_true",
+        help="Check everything, print the resolved configuration with origins, and stop.",
+    )
+    parser.add_ours("--debug", action="store_true", help="Show the traceback of an error.")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = build_parser().parse(arguments)
+    experiment = settings_from(Experiment, options)
+    if options.optimize_hyperparameters:
+        return _tune(experiment, settings_from(Study, options), options.dry_run)
+    if options.dry_run:
+        print(experiment.describe())
+        return 0
+    result = experiment.run()
+    return 0 if result.signal is None else 128 + result.signal
+
+
+def _tune(experiment: Experiment, study: Study, dry_run: bool) -> int:
+    from rl_experiments.tuning.study import describe_study, run_study
+
+    if dry_run:
+        print(describe_study(experiment, study))
+        return 0
+    run_study(experiment, study)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

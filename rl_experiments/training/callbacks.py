@@ -1,0 +1,188 @@
+"""What happens beside the learning: evaluations, checkpoints, progress, and stopping when asked to."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
+
+from rl_experiments.algorithms.agent import Agent
+from rl_experiments.algorithms.sb3 import save_model
+from rl_experiments.core.files import replacing
+from rl_experiments.core.progress import progress_bar
+from rl_experiments.evaluation import Evaluation, play
+from rl_experiments.runs import Run
+
+
+def save_with_statistics(model: Any, path: Path, statistics: Path) -> None:
+    """Write a model and, where it has one, the normalisation of this moment."""
+    normalization = model.get_vec_normalize_env()
+    if normalization is not None:
+        with replacing(statistics) as temporary:
+            normalization.save(str(temporary))
+    save_model(model, path)
+
+
+class PeriodicEvaluation(BaseCallback):
+    """
+    Scores the agent every so often, keeps the results in ``evaluations.npz``, and the best model with its
+    normalisation.
+
+    :param agent: the model in training, as an agent
+    :param env: environments of its own, with the same recipe and another seed
+    :param run: where the results go
+    :param freq: every so many calls
+    :param n_episodes: episodes of one evaluation
+    :param deterministic: the most probable actions instead of samples
+    """
+
+    def __init__(
+        self, agent: Agent, env: VecEnv, run: Run, freq: int, n_episodes: int, deterministic: bool, verbose: int = 1
+    ) -> None:
+        super().__init__(verbose)
+        self.agent = agent
+        self.env = env
+        self.run = run
+        self.freq = freq
+        self.n_episodes = n_episodes
+        self.deterministic = deterministic
+        self.best_mean_reward = -np.inf
+        self.last: Evaluation | None = None
+        self._timesteps: list[int] = []
+        self._evaluations: list[Evaluation] = []
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.freq == 0:
+            self._evaluate()
+        return True
+
+    def _evaluate(self) -> None:
+        if self.model.get_vec_normalize_env() is not None:
+            sync_envs_normalization(self.training_env, self.env)
+        result = play(self.agent, self.env, n_episodes=self.n_episodes, deterministic=self.deterministic)
+        self.last = result
+        self._timesteps.append(self.num_timesteps)
+        self._evaluations.append(result)
+        self._write()
+        mean, std = float(result.returns.mean()), float(result.returns.std())
+        if self.verbose > 0:
+            print(f"Eval num_timesteps={self.num_timesteps}, episode_reward={mean:.2f} +/- {std:.2f}")
+            print(f"Episode length: {result.lengths.mean():.2f} +/- {result.lengths.std():.2f}")
+        self.logger.record("eval/mean_reward", mean)
+        self.logger.record("eval/mean_ep_length", float(result.lengths.mean()))
+        if result.success_rate is not None:
+            self.logger.record("eval/success_rate", result.success_rate)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)
+        if mean > self.best_mean_reward:
+            if self.verbose > 0:
+                print("New best mean reward!")
+            self.best_mean_reward = mean
+            save_with_statistics(self.model, self.run.best_model, self.run.best_statistics)
+
+    def _write(self) -> None:
+        successes = [[episode.success for episode in result.episodes] for result in self._evaluations]
+        reported = (
+            {} if any(value is None for row in successes for value in row) else {"successes": np.array(successes)}
+        )
+        with replacing(self.run.evaluations_file) as temporary:
+            np.savez(
+                temporary,
+                timesteps=np.array(self._timesteps),
+                results=np.array([result.returns for result in self._evaluations]),
+                ep_lengths=np.array([result.lengths for result in self._evaluations]),
+                **reported,
+            )
+
+
+class PeriodicCheckpoint(BaseCallback):
+    """
+    Keeps the model every so often, under the zoo's name, with the normalisation of that moment.
+
+    :param run: where it goes
+    :param freq: every so many calls
+    :param with_replay_buffer: save the replay buffer too, where there is one
+    """
+
+    def __init__(self, run: Run, freq: int, with_replay_buffer: bool = False, verbose: int = 1) -> None:
+        super().__init__(verbose)
+        self.run = run
+        self.freq = freq
+        self.with_replay_buffer = with_replay_buffer
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.freq == 0:
+            path = self.run.checkpoint(self.num_timesteps)
+            save_with_statistics(self.model, path, self.run.checkpoint_statistics(self.num_timesteps))
+            if self.with_replay_buffer and getattr(self.model, "replay_buffer", None) is not None:
+                with replacing(self.run.path / f"rl_model_replay_buffer_{self.num_timesteps}_steps.pkl") as temporary:
+                    self.model.save_replay_buffer(temporary)  # type: ignore[attr-defined]
+            if self.verbose > 1:
+                print(f"Saving model checkpoint to {path}")
+        return True
+
+
+class Progress(BaseCallback):
+    """
+    A bar over the steps, if the output is a terminal.
+
+    :param total: steps to train for
+    """
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self._bar = progress_bar(total, "training", "step")
+
+    def _on_step(self) -> bool:
+        self._bar.update(self.num_timesteps - self._bar.n)
+        return True
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+class StopWhenAsked(BaseCallback):
+    """Ends the training at the next step once a signal has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signal: int | None = None
+
+    def _on_step(self) -> bool:
+        return self.signal is None
+
+    @contextmanager
+    def listening(self, announce: Callable[[str], None]) -> Iterator[None]:
+        """
+        Catch SIGINT, SIGTERM and SIGHUP while the block runs; the second signal is no longer caught.
+
+        Outside the main thread, where Python allows no handlers, nothing is caught.
+        """
+        previous: dict[int, Any] = {}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.signal = number
+            announce(f"{signal.Signals(number).name}: stopping at the next step and saving. Once more stops at once")
+            for caught, handler in previous.items():
+                signal.signal(caught, handler)
+
+        try:
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                if hasattr(signal, name):
+                    number = getattr(signal, name)
+                    previous[number] = signal.signal(number, handle)
+        except ValueError:
+            previous.clear()
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,213 @@
+"""From what the user asked for to a checked configuration, each value with its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from rl_experiments.algorithms import Algorithm
+from rl_experiments.algorithms.sb3 import build_model, model_parameters
+from rl_experiments.config import grammar
+from rl_experiments.config.hyperparameters import COMMAND_LINE, Hyperparameters, named_classes
+from rl_experiments.config.sources import find_block
+from rl_experiments.core.errors import NotFoundError
+from rl_experiments.core.symbols import Trust, import_symbol
+from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.registry import find_spec, is_atari
+from rl_experiments.evaluation.evaluating import ending_recipe, without_window
+from rl_experiments.training.checks import check_combinations, check_hyperparameters
+from rl_experiments.training.synthetic import SyntheticVecEnv
+
+EVALUATION_SEED_OFFSET = 1_000_003
+"""Added to the experiment's seed for the evaluation environments."""
+_SMALL_BUFFER = 1000
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """
+    An experiment, resolved and checked.
+
+    :param algorithm: its entry in the registry
+    :param hyperparameters: merged, as written, with origins
+    :param recipe: the training environment
+    :param evaluation_recipe: the same for scoring
+    :param n_timesteps: steps to train for
+    :param trust: what the configuration may name: anything, since it is the user's own
+    :param remarks: what the user should know before it starts
+    """
+
+    algorithm: Algorithm
+    hyperparameters: Hyperparameters
+    recipe: EnvironmentRecipe
+    evaluation_recipe: EnvironmentRecipe
+    n_timesteps: int
+    trust: Trust
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def n_envs(self) -> int:
+        """Training environments; ARS trains in one, and scores its candidates in ``n_envs`` others."""
+        return 1 if self.algorithm.name == "ars" else self.hyperparameters.n_envs
+
+    @property
+    def saved_hyperparameters(self) -> dict[str, Any]:
+        """
+        What ``config.yml`` stores: values as written, so that the zoo reads them, with the arguments of the environment
+        that was really made.
+        """
+        values = {
+            name: grammar.to_text(value) if grammar.holds_symbol(value) else value
+            for name, value in self.hyperparameters.items()
+        }
+        if self.recipe.kwargs:
+            values["env_kwargs"] = dict(self.recipe.kwargs)
+        return values
+
+
+def merge_hyperparameters(
+    algorithm: Algorithm,
+    env_id: str,
+    gym_packages: tuple[str, ...],
+    conf_file: str | None,
+    trial: tuple[str, Mapping[str, Any]] | None,
+    given: Mapping[str, Any],
+) -> Hyperparameters:
+    """
+    Find the block and override it: YAML < tuned trial < command line.
+
+    :param trial: (origin, values) of a tuned trial; its mappings are merged into those of the YAML
+    :param given: what the user gave
+    """
+    find_spec(env_id, gym_packages)
+    block = find_block(algorithm.name, env_id, is_atari(env_id, gym_packages), conf_file)
+    hyperparameters = Hyperparameters(dict(block.values), dict.fromkeys(block.values, block.origin), block)
+    if trial is not None:
+        origin, values = trial
+        hyperparameters = hyperparameters.merged(_merged_mappings(hyperparameters, values), origin)
+    return hyperparameters.merged(given, COMMAND_LINE)
+
+
+def resolve(
+    algorithm: Algorithm,
+    hyperparameters: Hyperparameters,
+    *,
+    env_id: str,
+    seed: int,
+    n_timesteps: int = -1,
+    env_kwargs: Mapping[str, Any] | None = None,
+    eval_env_kwargs: Mapping[str, Any] | None = None,
+    gym_packages: tuple[str, ...] = (),
+    trained_agent: str = "",
+) -> tuple[Configuration, SyntheticVecEnv]:
+    """
+    Check everything that can be checked without training.
+
+    :return: the configuration, and an environment that costs nothing with the spaces of the real one
+    :raises RLExperimentsError: for the first thing that is wrong
+    """
+    trust = Trust(any_name=True)
+    if n_timesteps > 0:
+        hyperparameters = hyperparameters.merged({"n_timesteps": n_timesteps}, COMMAND_LINE)
+    check_hyperparameters(algorithm, hyperparameters)
+    for name, _ in named_classes(hyperparameters.get("callback"), "callback"):
+        import_symbol(name, trust, "callback")
+    recipe = EnvironmentRecipe.from_hyperparameters(env_id, hyperparameters, env_kwargs, gym_packages, trust)
+    recipe = replace(recipe, statistics=_statistics_beside(trained_agent, recipe))
+    single_skip = recipe.with_single_frame_skip()
+    remarks = []
+    if single_skip is not recipe:
+        remarks.append(
+            f"{env_id} skips frames itself and AtariWrapper does so again: frameskip is set to 1 in the environment"
+        )
+    recipe = single_skip
+    env = make_envs(recipe, 1, seed, training=True)
+    try:
+        n_envs = 1 if algorithm.name == "ars" else hyperparameters.n_envs
+        synthetic = SyntheticVecEnv(env, n_envs)
+    finally:
+        env.close()
+    remarks += check_combinations(
+        algorithm, hyperparameters, env_id, synthetic.observation_space, synthetic.action_space, trust
+    )
+    remarks += _check_masks(algorithm, synthetic, env_id)
+    _try_model(algorithm, hyperparameters, synthetic, trust)
+    evaluation = ending_recipe(without_window(recipe.with_kwargs(**(eval_env_kwargs or {}))))
+    configuration = Configuration(
+        algorithm, hyperparameters, recipe, evaluation, hyperparameters.n_timesteps, trust, tuple(remarks)
+    )
+    return configuration, synthetic
+
+
+def trial_model(configuration: Configuration, synthetic: SyntheticVecEnv, **overrides: Any) -> Any:
+    """:return: a model with a small replay buffer on the environment that costs nothing"""
+    return _try_model(
+        configuration.algorithm, configuration.hyperparameters, synthetic, configuration.trust, **overrides
+    )
+
+
+def _try_model(
+    algorithm: Algorithm, hyperparameters: Hyperparameters, env: VecEnv, trust: Trust, **overrides: Any
+) -> Any:
+    if "buffer_size" in model_parameters(algorithm):
+        overrides = {"buffer_size": _SMALL_BUFFER, **overrides}
+    # Not the user's device: a first try costs nothing there, and the check finds the same mistakes.
+    return build_model(algorithm, hyperparameters.merged(overrides, "check"), env, seed=0, device="cpu", trust=trust)
+
+
+def _check_masks(algorithm: Algorithm, env: SyntheticVecEnv, env_id: str) -> list[str]:
+    if algorithm.masked and not env.has_attr("action_masks"):
+        return [f"{env_id} has no action_masks: {algorithm.name} acts as PPO does, with every action allowed"]
+    return []
+
+
+def _statistics_beside(trained_agent: str, recipe: EnvironmentRecipe) -> Path | None:
+    """
+    Normalisation statistics that belong to the model of ``-i``.
+
+    :raises NotFoundError: if there is no such model
+    """
+    if not trained_agent:
+        return None
+    path = Path(trained_agent)
+    if path.suffix != ".zip" or not path.is_file():
+        raise NotFoundError(f"There is no trained agent '{trained_agent}' (-i). Expected the path of a .zip file")
+    candidates = [path.with_name("best_model_vecnormalize.pkl")] if path.stem == "best_model" else []
+    if path.stem.startswith("rl_model_"):
+        candidates.append(path.with_name(f"{path.stem.replace('rl_model_', 'rl_model_vecnormalize_')}.pkl"))
+    candidates += sorted(path.parent.glob("*/vecnormalize.pkl"))
+    return (
+        next((candidate for candidate in candidates if candidate.is_file()), None)
+        if recipe.normalize is not None
+        else None
+    )
+
+
+def _merged_mappings(hyperparameters: Hyperparameters, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial that tuned some of ``policy_kwargs`` leaves the others as the YAML has them."""
+    merged = {}
+    for name, value in values.items():
+        before = hyperparameters.parsed(name)
+        merged[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def describe(configuration: Configuration) -> str:
+    """:return: every value with its origin, and the environment, for people"""
+    hyperparameters = configuration.hyperparameters
+    rows: list[tuple[str, str, str]] = []
+    for name in sorted(hyperparameters):
+        rows.append((name, grammar.to_text(hyperparameters[name]), hyperparameters.origin(name)))
+    for name, parameter in sorted(model_parameters(configuration.algorithm).items()):
+        if name not in hyperparameters and parameter.default is not parameter.empty and name != "action_noise":
+            rows.append((name, grammar.to_text(parameter.default), f"default of {configuration.algorithm.class_name}"))
+    if "n_envs" not in hyperparameters:
+        rows.append(("n_envs", "1", "default"))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    widths[1] = min(widths[1], 60)
+    lines = [f"  {name:<{widths[0]}}  {value:<{widths[1]}}  # {origin}" for name, value, origin in rows]
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""What an experiment is made of; importing this module imports neither torch nor an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.core.options import option, parse_bool
+
+if TYPE_CHECKING:
+    from rl_experiments.training.experiment import TrainingResult
+
+
+def parse_threads(text: str) -> int | str:
+    """:return: a number of threads, or ``auto``; like the zoo's -1, every number below 1 means ``auto``"""
+    if text.lower() == "auto":
+        return "auto"
+    number = int(text)
+    return number if number > 0 else "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """
+    One training: hyperparameters, environment, seed and budget. The fields are the flags of ``rl_experiments.train``.
+
+    Example::
+
+        result = Experiment(algo="ppo", env="CartPole-v1", n_timesteps=20_000).run()
+    """
+
+    algo: str = option("ppo", "The algorithm.", choices=tuple(algorithm_names()))
+    env: str = option("CartPole-v1", "The environment's id.")
+    tensorboard_log: str = option("", "Folder for TensorBoard logs; none if empty.", flags=("-tb",))
+    trained_agent: str = option("", "A model (.zip) to go on from, in a new run.", flags=("-i",))
+    truncate_last_trajectory: bool = option(
+        True, "With hindsight replay, cut the last trajectory off when a replay buffer is loaded.", parse=parse_bool
+    )
+    n_timesteps: int = option(
+        -1, "Environment steps to train for, in place of the hyperparameters' n_timesteps.", flags=("-n",)
+    )
+    num_threads: int | str = option(
+        "auto",
+        "Torch's number of threads; auto measures on the real network, and a repeated experiment keeps its count.",
+        parse=parse_threads,
+    )
+    log_interval: int = option(
+        -1, "Log every so many episodes or rollouts; -1 is the algorithm's default, below -1 is never."
+    )
+    eval_freq: int = option(25_000, "Evaluate every so many steps; never if negative.")
+    optimization_log_path: str | None = option(
+        None, "Folder for evaluations and the best model of each trial of -optimize.", parse=str
+    )
+    eval_episodes: int = option(5, "Episodes of one evaluation.")
+    n_eval_envs: int = option(1, "Environments of an evaluation.")
+    save_freq: int = option(-1, "Save the model every so many steps; never if negative.")
+    save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
+    log_folder: str = option("logs", "Folder of all runs.", flags=("-f",))
+    seed: int = option(-1, "Seed of everything random; drawn if negative.")
+    vec_env: str = option(
+        "dummy", "Environments in this process (dummy) or in one each (subproc).", choices=("dummy", "subproc")
+    )
+    device: str = option("auto", "Where torch computes: auto, cpu, cuda, ...")
+    verbose: int = option(1, "0 is quiet, 1 prints the log, 2 prints more.")
+    gym_packages: tuple[str, ...] = option(tuple, "Packages to import, that register environments.", many=True)
+    env_kwargs: Mapping[str, Any] | None = option(None, "Arguments of the environment's constructor.", pairs=True)
+    eval_env_kwargs: Mapping[str, Any] | None = option(None, "The same for evaluation, where they differ.", pairs=True)
+    hyperparams: Mapping[str, Any] | None = option(
+        None, "Hyperparameters that replace those of the file.", flags=("-params",), pairs=True
+    )
+    conf_file: str | None = option(
+        None,
+        "Hyperparameters: a .yml file, a .py file, or a module with a dictionary 'hyperparams'.",
+        flags=("-conf",),
+        parse=str,
+    )
+    uuid: bool = option(False, "Append a unique id to the run's folder.", flags=("-uuid",))
+    storage: str | None = option(None, "Optuna storage with the study of --trial-id or -optimize.", parse=str)
+    study_name: str | None = option(None, "The study's name in the storage.", parse=str)
+    trial_id: int | None = option(
+        None, "Number of a tuned trial in the storage whose hyperparameters to use; 0 is the first.", parse=int
+    )
+    track: bool = option(False, "Follow the run at Weights & Biases.")
+    wandb_project_name: str = option("sb3", "Project at Weights & Biases.")
+    wandb_entity: str | None = option(None, "Team at Weights & Biases.", parse=str)
+    wandb_group: str | None = option(None, "Group at Weights & Biases.", parse=str)
+    wandb_tags: tuple[str, ...] = option(tuple, "Tags at Weights & Biases.", flags=("-tags",), many=True)
+    progress: bool = option(False, "Show a progress bar.", flags=("-P",))
+
+    def run(self) -> TrainingResult:
+        """
+        Check the configuration, train, and save.
+
+        :return: the run, the model and how it ended
+        :raises RLExperimentsError: if something is wrong with the configuration; nothing is left on disk then
+        """
+        from rl_experiments.training.experiment import run_experiment
+
+        return run_experiment(self)
+
+    def describe(self) -> str:
+        """
+        Check the configuration without training.
+
+        :return: the resolved configuration with the origin of each value, as ``train --dry-run`` prints it
+        """
+        from rl_experiments.training.experiment import prepare, report
+
+        return report(prepare(self))
+
+    def as_arguments(self) -> dict[str, Any]:
+        """:return: the fields as the zoo stores command-line arguments in ``args.yml``"""
+        return {declared.name: getattr(self, declared.name) for declared in fields(self)}

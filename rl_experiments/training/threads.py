@@ -1,0 +1,167 @@
+"""
+How many threads torch computes with: measured on the real network, because no rule holds.
+
+Two threads halve the time of a large convolution on an idle machine, and make a small network, or any network beside
+another busy
+process, several times slower. The measurement takes a second or two; its result is remembered for the machine, the
+network and how
+busy the machine was. Since the count can change rounding, an experiment that is repeated uses the count that it used
+before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rl_experiments.core.files import cache_folder, write_text
+
+MEMORY_SIZE = 2000
+_REPETITIONS = 3
+_SHORTEST_SAMPLE = 0.1
+_LEAST_GAIN = 0.97
+
+
+@dataclass(frozen=True)
+class ThreadChoice:
+    """
+    :param count: torch's number of threads
+    :param reason: how it was chosen
+    :param seconds_per_step: what was measured: threads to seconds for one environment step, acting and learning
+        together
+    """
+
+    count: int
+    reason: str
+    seconds_per_step: Mapping[int, float] = field(default_factory=dict)
+
+    def apply(self) -> None:
+        """Make torch use it."""
+        torch.set_num_threads(self.count)
+
+    def as_dict(self) -> dict[str, Any]:
+        """:return: for ``run.json``"""
+        return asdict(self)
+
+
+def candidate_counts() -> list[int]:
+    """:return: 1, 2, 4, ... up to the cores that this process may use"""
+    cores = available_cores()
+    counts = [1]
+    while counts[-1] * 2 <= cores:
+        counts.append(counts[-1] * 2)
+    return counts
+
+
+def available_cores() -> int:
+    """:return: cores that this process may use"""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def free_cores(seconds: float = 0.1) -> int:
+    """:return: how many cores were idle over a moment; all of them where the system does not tell"""
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[1] <= before[1]:
+        return available_cores()
+    idle = (after[0] - before[0]) / (after[1] - before[1])
+    return round(idle * (os.cpu_count() or 1))
+
+
+def measure(model: Any, counts: list[int], steps: int) -> dict[int, float]:
+    """
+    Time acting and learning together, as the algorithm mixes them.
+
+    :param model: an SB3 model on environments that cost nothing
+    :param counts: numbers of threads to try, in turn, several times
+    :param steps: environment steps of the shortest piece in which it both acts and learns
+    :return: threads to seconds for one environment step, the best of the repetitions
+    """
+    before = torch.get_num_threads()
+    best = dict.fromkeys(counts, float("inf"))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            torch.set_num_threads(counts[0])
+            model.learn(max(steps, getattr(model, "learning_starts", 0) + steps), log_interval=None)
+            pieces = max(1, round(_SHORTEST_SAMPLE / max(_time_learning(model, steps), 1e-6)))
+            for _ in range(_REPETITIONS):
+                for count in counts:
+                    torch.set_num_threads(count)
+                    best[count] = min(best[count], _time_learning(model, pieces * steps) / (pieces * steps))
+    finally:
+        torch.set_num_threads(before)
+    return best
+
+
+def choose(seconds_per_step: Mapping[int, float]) -> int:
+    """:return: the fastest count; more threads only where they gain something"""
+    best = min(seconds_per_step)
+    for count in sorted(seconds_per_step):
+        if seconds_per_step[count] < _LEAST_GAIN * seconds_per_step[best]:
+            best = count
+    return best
+
+
+class ThreadMemory:
+    """Choices of the past, in a file of this machine; a damaged or unwritable file only costs a new measurement."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or cache_folder() / "threads.json"
+
+    def recall(self, kind: str, key: str) -> int | None:
+        """
+        :param kind: ``networks`` or ``experiments``
+        """
+        count = self._read().get(kind, {}).get(key)
+        return count if isinstance(count, int) and count > 0 else None
+
+    def remember(self, kind: str, key: str, count: int) -> None:
+        """Add a choice; the oldest go when there are too many."""
+        content = self._read()
+        entries = {name: value for name, value in content.get(kind, {}).items() if name != key}
+        entries[key] = count
+        content[kind] = dict(list(entries.items())[-MEMORY_SIZE:])
+        with contextlib.suppress(OSError):
+            write_text(self._path, json.dumps(content, indent=1))
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        valid = isinstance(content, dict) and all(isinstance(entries, dict) for entries in content.values())
+        return content if valid else {}
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """:return: a short name for a combination of values"""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _time_learning(model: Any, steps: int) -> float:
+    start = time.perf_counter()
+    model.learn(steps, log_interval=None, reset_num_timesteps=False)
+    return time.perf_counter() - start
+
+
+def _cpu_times() -> tuple[float, float] | None:
+    """:return: idle and total processor time since the system started, in ticks"""
+    try:
+        ticks = [float(word) for word in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]]
+    except (OSError, ValueError, IndexError):
+        return None
+    return ticks[3] + ticks[4], sum(ticks[:8])
