@@ -17,8 +17,15 @@ class Agent(Protocol):
     Every array has the number of environments as its first dimension.
     """
 
-    algorithm: str
-    uses_action_masks: bool
+    @property
+    def algorithm(self) -> str:
+        """Name in the registry."""
+        ...
+
+    @property
+    def uses_action_masks(self) -> bool:
+        """Whether ``predict`` takes masks of the actions that are allowed."""
+        ...
 
     def predict(
         self,

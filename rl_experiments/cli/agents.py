@@ -106,7 +106,6 @@ def load_chosen_agent(arguments: argparse.Namespace, env_kwargs: dict[str, Any] 
     run = find_run(arguments.folder, arguments.algo, arguments.env, arguments.exp_id, which)
     module = arguments.env.rpartition(":")[0]
     named = tuple(dict.fromkeys([*packages, *([module] if module else [])]))
-    agent = load_agent(
+    return load_agent(
         run, which, device=arguments.device, env_kwargs=env_kwargs, gym_packages=named, trust=arguments.trust
     )
-    return agent

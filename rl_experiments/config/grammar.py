@@ -139,7 +139,8 @@ def _value(node: ast.expr, text: str) -> Any:
         case ast.Call():
             return _call(node, text)
     raise ConfigurationError(
-        f"'{ast.unparse(node)}' is not understood in '{text}'. Values are Python literals, dict(...) and names such as nn.ReLU"
+        f"'{ast.unparse(node)}' is not understood in '{text}'."
+        " Values are Python literals, dict(...) and names such as nn.ReLU"
     )
 
 

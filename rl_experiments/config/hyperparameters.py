@@ -123,9 +123,8 @@ class Hyperparameters(Mapping[str, Any]):
     def n_timesteps(self) -> int:
         """Environment steps to train for."""
         if "n_timesteps" not in self.entries:
-            raise ConfigurationError(
-                f"There is no n_timesteps in {self.block.origin if self.block else 'the hyperparameters'}, and no -n on the command line"
-            )
+            where = self.block.origin if self.block else "the hyperparameters"
+            raise ConfigurationError(f"There is no n_timesteps in {where}, and no -n on the command line")
         return self._count("n_timesteps", 1)
 
     def _count(self, name: str, default: int) -> int:
@@ -190,8 +189,8 @@ def named_classes(value: Any, key: str) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(item, Mapping):
             if len(item) != 1:
                 raise ConfigurationError(
-                    f"{key}: {dict(item)!r} names {len(item)} classes in one item. Check the indentation: expected a list of names,"
-                    " or of one name with its arguments below it"
+                    f"{key}: {dict(item)!r} names {len(item)} classes in one item. Check the indentation:"
+                    " expected a list of names, or of one name with its arguments below it"
                 )
             name, arguments = next(iter(item.items()))
         else:

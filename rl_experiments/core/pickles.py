@@ -176,5 +176,5 @@ def load_trusted(content: bytes) -> Any:
 def refusal(source: str, reason: str) -> UntrustedError:
     """:return: the error for a file that cannot be read without running it"""
     return UntrustedError(
-        f"{source} cannot be read without running code from it: {reason}. If you trust where it comes from, pass --trust"
+        f"{source} cannot be read without running code from it: {reason}. If you trust its origin, pass --trust"
     )

@@ -10,6 +10,7 @@ on this machine. A file that was downloaded cannot name code to run.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -144,8 +145,8 @@ def import_symbol(name: str | Symbol, trust: Trust, what: str, base: type | None
         )
     if not trust.allows(path):
         raise UntrustedError(
-            f"{what} '{symbol}' is code outside the libraries that are known here. If it is yours, name its package with"
-            f" --gym-packages {path.split('.')[0]}, or pass --trust"
+            f"{what} '{symbol}' is code outside the libraries that are known here. If it is yours, name its package"
+            f" with --gym-packages {path.split('.')[0]}, or pass --trust"
         )
     try:
         found = getattr(_import_parent(module_name), attribute)
@@ -196,7 +197,5 @@ def _remember_use(path: str) -> None:
     names = _used_before()
     if path in names:
         return
-    try:
+    with contextlib.suppress(OSError):  # a read-only home costs a flag later, no more
         write_text(_memory_file(), json.dumps(sorted(names | {path}), indent=1))
-    except OSError:
-        pass  # a read-only home costs a flag later, no more

@@ -49,9 +49,7 @@ class _Maker:
         """The wrappers that stand around Monitor."""
         for name, kwargs in self.recipe.wrappers:
             wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
-            env = _constructed(
-                lambda wrapper=wrapper, kwargs=kwargs, env=env: wrapper(env, **kwargs), name, wrapper, kwargs
-            )
+            env = _put_around(env, wrapper, name, kwargs)
         return self.outermost(env) if self.outermost else env
 
 
@@ -64,7 +62,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     """
     spec = registry.find_spec(recipe.env_id, recipe.gym_packages)
     arguments = {**recipe.kwargs, **(kwargs or {})}
-    limit = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
+    limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
     try:
         return gym.make(recipe.env_id, **limit, **arguments)
     except (DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -126,9 +124,7 @@ def make_envs(
 def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecEnv:
     for name, kwargs in recipe.vec_wrappers:
         wrapper = import_symbol(name, recipe.trust, "vec_env_wrapper", VecEnvWrapper)
-        env = _constructed(
-            lambda wrapper=wrapper, kwargs=kwargs, env=env: wrapper(env, **kwargs), name, wrapper, kwargs
-        )
+        env = _put_around(env, wrapper, name, kwargs)
     if recipe.statistics is not None:
         env = load_normalization(recipe.statistics, env, recipe)
         env.training = training
@@ -137,8 +133,7 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
         arguments = (
             dict(recipe.normalize) if training else {**recipe.normalize, "norm_reward": False, "training": False}
         )
-        unnormalized = env
-        env = _constructed(lambda: VecNormalize(unnormalized, **arguments), "normalize", VecNormalize, arguments)
+        env = _put_around(env, VecNormalize, "normalize", arguments)
     if recipe.frame_stack:
         env = VecFrameStack(env, recipe.frame_stack)
     return VecTransposeImage(env) if _needs_transpose(env) else env
@@ -191,14 +186,14 @@ def _needs_transpose(env: VecEnv) -> bool:
     return any(is_image_space(part) and not is_image_space_channels_first(part) for part in parts)  # type: ignore[arg-type]
 
 
-def _constructed(construct: Callable[[], Any], name: str, cls: Any, kwargs: Mapping[str, Any]) -> Any:
-    """Call a wrapper's constructor; an argument that it does not know becomes an error with the nearest."""
+def _put_around(env: Any, wrapper: Any, name: str, kwargs: Mapping[str, Any]) -> Any:
+    """Wrap an environment; an argument that the wrapper does not know becomes an error with the nearest."""
     try:
-        return construct()
+        return wrapper(env, **kwargs)
     except RLExperimentsError:
         raise
     except Exception as error:
-        known = _parameters(cls.__init__ if inspect.isclass(cls) else cls)
+        known = _parameters(wrapper.__init__ if inspect.isclass(wrapper) else wrapper)
         unknown = [key for key in kwargs if known and key not in known]
         if unknown:
             raise ConfigurationError(f"{name} takes no argument '{unknown[0]}'.{hint(unknown[0], known)}") from error

@@ -119,6 +119,8 @@ def _import_provider(name: str) -> None:
     import ale_py
 
     gym.register_envs(ale_py)
+    # Otherwise each process greets the user.
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     _register_without_velocities()
     for provider in PROVIDERS:
         if re.search(provider.pattern, name) and importlib.util.find_spec(provider.module):

@@ -193,7 +193,7 @@ class _History:
         self.space = spaces.Box(
             low=np.concatenate(repeated[:2]),
             high=np.concatenate(repeated[2:]),
-            dtype=observation.dtype,  # type: ignore[arg-type]
+            dtype=observation.dtype,
         )
         self.observations = np.zeros(repeated[0].shape, repeated[0].dtype)
         self.actions = np.zeros(repeated[1].shape, repeated[1].dtype)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
@@ -18,7 +19,7 @@ from rl_experiments.evaluation.statistics import Evaluation
 
 
 def watch(
-    agent: object,
+    agent: Agent,
     *,
     n_episodes: int | None = None,
     n_steps: int | None = 1000,
@@ -48,7 +49,7 @@ def watch(
     for name, value in (("n_episodes", n_episodes), ("n_steps", n_steps), ("n_envs", n_envs)):
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, but got {value}")
-    recipe = recipe_of(agent, None)  # type: ignore[arg-type]
+    recipe = recipe_of(agent, None)
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
@@ -69,7 +70,7 @@ def watch(
 
             result = play(
                 agent, env, n_episodes=n_episodes, n_steps=n_steps, deterministic=deterministic, on_step=after
-            )  # type: ignore[arg-type]
+            )
         return replace(result, seed=seed)
     finally:
         env.close()

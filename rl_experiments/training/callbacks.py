@@ -89,9 +89,9 @@ class PeriodicEvaluation(BaseCallback):
 
     def _write(self) -> None:
         successes = [[episode.success for episode in result.episodes] for result in self._evaluations]
-        reported = (
-            {} if any(value is None for row in successes for value in row) else {"successes": np.array(successes)}
-        )
+        reported: dict[str, Any] = {}
+        if all(success is not None for row in successes for success in row):
+            reported["successes"] = np.array(successes)
         with replacing(self.run.evaluations_file) as temporary:
             np.savez(
                 temporary,

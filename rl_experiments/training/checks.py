@@ -109,7 +109,8 @@ def _check_spaces(
             if get_algorithm(name).dict_observations and kind in get_algorithm(name).action_spaces
         ]
         raise ConfigurationError(
-            f"{algorithm.name} takes no dictionary as observation, and {env_id} gives one. Algorithms that do: {', '.join(able)}"
+            f"{algorithm.name} takes no dictionary as observation, and {env_id} gives one."
+            f" Algorithms that do: {', '.join(able)}"
         )
 
 
@@ -119,8 +120,8 @@ def _check_hindsight(hyperparameters: Hyperparameters, env_id: str, observation_
     goals = ("observation", "achieved_goal", "desired_goal")
     if not isinstance(observation_space, spaces.Dict) or any(key not in observation_space.spaces for key in goals):
         raise ConfigurationError(
-            f"HerReplayBuffer ({hyperparameters.origin('replay_buffer_class')}) needs a goal environment, whose observation is a dictionary"
-            f" with {', '.join(goals)}; {env_id} gives {type(observation_space).__name__}"
+            f"HerReplayBuffer ({hyperparameters.origin('replay_buffer_class')}) needs a goal environment, whose"
+            f" observation is a dictionary with {', '.join(goals)}; {env_id} gives {type(observation_space).__name__}"
         )
 
 
@@ -155,7 +156,8 @@ def _check_keywords(name: str, hyperparameters: Hyperparameters, target: Any, ow
         return
     if not isinstance(given, Mapping):
         raise ConfigurationError(
-            f"{name} must be a mapping, like dict(net_arch=[64, 64]), but got {given!r} ({hyperparameters.origin(name)})"
+            f"{name} must be a mapping, like dict(net_arch=[64, 64]), but got {given!r}"
+            f" ({hyperparameters.origin(name)})"
         )
     parameters = inspect.signature(target.__init__).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -185,8 +187,8 @@ def _check_train_freq(hyperparameters: Hyperparameters) -> None:
         )
     if unit == "episode" and hyperparameters.n_envs > 1:
         raise ConfigurationError(
-            f"train_freq in episodes ({hyperparameters.origin('train_freq')}) works with one environment only, but n_envs is"
-            f" {hyperparameters.n_envs} ({hyperparameters.origin('n_envs')})"
+            f"train_freq in episodes ({hyperparameters.origin('train_freq')}) works with one environment only,"
+            f" but n_envs is {hyperparameters.n_envs} ({hyperparameters.origin('n_envs')})"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import shutil
@@ -9,7 +10,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,14 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
 def report(prepared: Prepared) -> str:
     """:return: the resolved configuration, for people"""
     configuration, experiment = prepared.configuration, prepared.experiment
-    recipe = configuration.recipe
+    recipe, algorithm = configuration.recipe, configuration.algorithm
     lines = [
-        f"{configuration.algorithm.name} ({configuration.algorithm.class_name}) on {experiment.env}, seed {experiment.seed}",
+        f"{algorithm.name} ({algorithm.class_name}) on {experiment.env}, seed {experiment.seed}",
         f"  observations  {prepared.synthetic.observation_space}",
         f"  actions       {prepared.synthetic.action_space}",
         f"  environment   {grammar.to_text(dict(recipe.kwargs))}",
-        f"  evaluation    {grammar.to_text(dict(configuration.evaluation_recipe.kwargs))}, every {experiment.eval_freq} steps,"
-        f" {experiment.eval_episodes} episodes",
+        f"  evaluation    {grammar.to_text(dict(configuration.evaluation_recipe.kwargs))},"
+        f" every {experiment.eval_freq} steps, {experiment.eval_episodes} episodes",
         "Hyperparameters",
         describe(configuration),
         *(f"Note: {remark}" for remark in configuration.remarks),
@@ -207,7 +208,7 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
     :return: what the user said, else what this experiment used before, else what was measured for this machine and
         network
     """
-    experiment, configuration = prepared.experiment, prepared.configuration
+    experiment = prepared.experiment
     if isinstance(experiment.num_threads, int) and experiment.num_threads > 0:
         return threads.ThreadChoice(experiment.num_threads, "as given")
     memory = threads.ThreadMemory()
@@ -226,8 +227,7 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
         measured = _measure_threads(prepared, counts)
         choice = threads.ThreadChoice(threads.choose(measured), "measured", measured)
         memory.remember("networks", key, choice.count)
-    if configuration.remarks is not None:
-        memory.remember("experiments", identity, choice.count)
+    memory.remember("experiments", identity, choice.count)
     return choice
 
 
@@ -447,7 +447,9 @@ class _Training:
 
         recipe, seed = self.configuration.recipe, self.experiment.seed
         n_envs = self.configuration.hyperparameters.n_envs
-        makers = [lambda index=index: make_envs(recipe, 1, seed + 1 + index, training=True) for index in range(n_envs)]
+        makers: list[Callable[[], VecEnv]] = [
+            functools.partial(make_envs, recipe, 1, seed + 1 + index, training=True) for index in range(n_envs)
+        ]
         return AsyncEval(makers, self.model.policy)
 
     def _write_configuration(self) -> None:
