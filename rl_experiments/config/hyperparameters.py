@@ -11,6 +11,7 @@ from rl_experiments.config.schedules import SCHEDULED, Schedule, parse_schedule
 from rl_experiments.config.sources import Block
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
+from rl_experiments.core.symbols import Symbol
 
 COMMAND_LINE = "command line"
 
@@ -197,6 +198,8 @@ def named_classes(value: Any, key: str) -> list[tuple[str, dict[str, Any]]]:
             name, arguments = item, {}
         if isinstance(name, type):
             name = f"{name.__module__}.{name.__qualname__}"
+        elif isinstance(name, Symbol):
+            name = str(name)
         if not isinstance(arguments, (Mapping, type(None))) or not name or not isinstance(name, str):
             raise ConfigurationError(f"{key}: {item!r} is no name of a class, and no name with its arguments below it")
         result.append((name, dict(arguments or {})))

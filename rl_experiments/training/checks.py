@@ -53,7 +53,10 @@ def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters
     parameters = model_parameters(algorithm)
     check_names(hyperparameters, {*parameters, *(NOISE_KEYS if "action_noise" in parameters else ())}, algorithm.name)
     if "policy" not in hyperparameters:
-        raise ConfigurationError(f"The hyperparameters for {algorithm.name} name no policy, like policy: MlpPolicy")
+        source = f" ({hyperparameters.block.origin})" if hyperparameters.block else ""
+        raise ConfigurationError(
+            f"The hyperparameters for {algorithm.name}{source} name no policy, like policy: MlpPolicy"
+        )
     for key in NOISE_KEYS:
         if key in hyperparameters and "action_noise" not in parameters:
             raise ConfigurationError(
@@ -91,6 +94,11 @@ def check_combinations(
     _check_hindsight(hyperparameters, env_id, observation_space)
     _check_nested(algorithm, hyperparameters, observation_space, trust)
     _check_train_freq(hyperparameters)
+    if algorithm.off_policy and hyperparameters.normalize is not None and hyperparameters.get("frame_stack"):
+        raise ConfigurationError(
+            f"normalize ({hyperparameters.origin('normalize')}) and frame_stack ({hyperparameters.origin('frame_stack')})"
+            f" do not go together with {algorithm.name}: its replay buffer would hold observations before the stacking"
+        )
     return _check_batch(algorithm, hyperparameters, env_id) + _check_learning_starts(algorithm, hyperparameters)
 
 

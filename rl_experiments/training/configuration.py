@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms import Algorithm
@@ -14,7 +15,7 @@ from rl_experiments.algorithms.sb3 import build_model, model_parameters
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import COMMAND_LINE, Hyperparameters, named_classes
 from rl_experiments.config.sources import find_block
-from rl_experiments.core.errors import NotFoundError
+from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust, import_symbol
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec, is_atari
@@ -114,8 +115,7 @@ def resolve(
     if n_timesteps > 0:
         hyperparameters = hyperparameters.merged({"n_timesteps": n_timesteps}, COMMAND_LINE)
     check_hyperparameters(algorithm, hyperparameters)
-    for name, _ in named_classes(hyperparameters.get("callback"), "callback"):
-        import_symbol(name, trust, "callback")
+    make_callbacks(hyperparameters, trust)
     recipe = EnvironmentRecipe.from_hyperparameters(env_id, hyperparameters, env_kwargs, gym_packages, trust)
     recipe = replace(recipe, statistics=_statistics_beside(trained_agent, recipe))
     single_skip = recipe.with_single_frame_skip()
@@ -137,10 +137,27 @@ def resolve(
     remarks += _check_masks(algorithm, synthetic, env_id)
     _try_model(algorithm, hyperparameters, synthetic, trust)
     evaluation = ending_recipe(without_window(recipe.with_kwargs(**(eval_env_kwargs or {}))))
+    if eval_env_kwargs:
+        make_envs(evaluation, 1, seed).close()
     configuration = Configuration(
         algorithm, hyperparameters, recipe, evaluation, hyperparameters.n_timesteps, trust, tuple(remarks)
     )
     return configuration, synthetic
+
+
+def make_callbacks(hyperparameters: Hyperparameters, trust: Trust) -> list[BaseCallback]:
+    """
+    :return: the callbacks that the hyperparameters name
+    :raises ConfigurationError: if one cannot be made
+    """
+    callbacks = []
+    for name, kwargs in named_classes(hyperparameters.get("callback"), "callback"):
+        cls = import_symbol(name, trust, "callback", BaseCallback)
+        try:
+            callbacks.append(cls(**kwargs))
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"callback {name} cannot be made with {kwargs}: {error}") from error
+    return callbacks
 
 
 def trial_model(configuration: Configuration, synthetic: SyntheticVecEnv, **overrides: Any) -> Any:

@@ -22,7 +22,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.algorithms.sb3 import SB3Agent, build_model, continue_model, model_parameters
 from rl_experiments.config import grammar
-from rl_experiments.config.hyperparameters import named_classes
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import (
     ConfigurationError,
@@ -32,7 +31,6 @@ from rl_experiments.core.errors import (
     TrainingError,
 )
 from rl_experiments.core.files import replacing
-from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import VEC_ENVS, has_action_masks, make_envs
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
 from rl_experiments.training import threads
@@ -47,6 +45,7 @@ from rl_experiments.training.configuration import (
     EVALUATION_SEED_OFFSET,
     Configuration,
     describe,
+    make_callbacks,
     merge_hyperparameters,
     resolve,
     trial_model,
@@ -257,7 +256,7 @@ def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
         model = trial_model(
             configuration, prepared.synthetic, **({"n_steps": rollout} if "n_steps" in parameters else {})
         )
-    return threads.measure(model, counts, steps)
+    return threads.measure(model, counts, steps, **_masking(configuration, prepared.synthetic))
 
 
 def _network_key(prepared: Prepared) -> str:
@@ -406,7 +405,7 @@ class _Training:
 
     def _make_callbacks(self) -> list[BaseCallback]:
         experiment, configuration = self.experiment, self.configuration
-        callbacks = _named_callbacks(configuration)
+        callbacks = make_callbacks(configuration.hyperparameters, configuration.trust)
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             callbacks.append(self._progress)
@@ -435,8 +434,7 @@ class _Training:
             arguments["log_interval"] = experiment.log_interval
         elif experiment.log_interval < -1:
             arguments["log_interval"] = None
-        if configuration.algorithm.masked:
-            arguments["use_masking"] = has_action_masks(self.env)
+        arguments |= _masking(configuration, self.env)
         if configuration.algorithm.name == "ars" and configuration.hyperparameters.n_envs > 1:
             arguments["async_eval"] = self._asynchronous_evaluators()
         return arguments
@@ -525,17 +523,6 @@ class _Training:
         self._tracker = start_wandb(
             name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
         )
-
-
-def _named_callbacks(configuration: Configuration) -> list[BaseCallback]:
-    callbacks = []
-    for name, kwargs in named_classes(configuration.hyperparameters.get("callback"), "callback"):
-        cls = import_symbol(name, configuration.trust, "callback", BaseCallback)
-        try:
-            callbacks.append(cls(**kwargs))
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"callback {name} cannot be made with {kwargs}: {error}") from error
-    return callbacks
 
 
 def _load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool) -> None:

@@ -82,26 +82,33 @@ def free_cores(seconds: float = 0.1) -> int:
     return round(idle * (os.cpu_count() or 1))
 
 
-def measure(model: Any, counts: list[int], steps: int) -> dict[int, float]:
+def measure(model: Any, counts: list[int], steps: int, **learn_arguments: Any) -> dict[int, float]:
     """
     Time acting and learning together, as the algorithm mixes them.
 
     :param model: an SB3 model on environments that cost nothing
     :param counts: numbers of threads to try, in turn, several times
     :param steps: environment steps of the shortest piece in which it both acts and learns
+    :param learn_arguments: further arguments of the model's ``learn``
     :return: threads to seconds for one environment step, the best of the repetitions
     """
+
+    def seconds(steps: int) -> float:
+        start = time.perf_counter()
+        model.learn(steps, log_interval=None, reset_num_timesteps=False, **learn_arguments)
+        return time.perf_counter() - start
+
     before = torch.get_num_threads()
     best = dict.fromkeys(counts, float("inf"))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             torch.set_num_threads(counts[0])
-            model.learn(max(steps, getattr(model, "learning_starts", 0) + steps), log_interval=None)
-            pieces = max(1, round(_SHORTEST_SAMPLE / max(_time_learning(model, steps), 1e-6)))
+            seconds(getattr(model, "learning_starts", 0) + steps)
+            pieces = max(1, round(_SHORTEST_SAMPLE / max(seconds(steps), 1e-6)))
             for _ in range(_REPETITIONS):
                 for count in counts:
                     torch.set_num_threads(count)
-                    best[count] = min(best[count], _time_learning(model, pieces * steps) / (pieces * steps))
+                    best[count] = min(best[count], seconds(pieces * steps) / (pieces * steps))
     finally:
         torch.set_num_threads(before)
     return best
@@ -150,12 +157,6 @@ class ThreadMemory:
 def fingerprint(parts: Mapping[str, Any]) -> str:
     """:return: a short name for a combination of values"""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
-def _time_learning(model: Any, steps: int) -> float:
-    start = time.perf_counter()
-    model.learn(steps, log_interval=None, reset_num_timesteps=False)
-    return time.perf_counter() - start
 
 
 def _cpu_times() -> tuple[float, float] | None:

@@ -154,10 +154,15 @@ def resolve_policy(algorithm: Algorithm, policy: Any, observation_space: spaces.
     if not isinstance(policy, str):
         return policy
     aliases = algorithm.load_class().policy_aliases
+    with_lstm = f"{policy.removesuffix('Policy')}LstmPolicy"
+    if policy not in aliases and with_lstm in aliases:
+        # The zoo's default block for ppo_lstm says MlpPolicy.
+        policy = with_lstm
     if policy not in aliases:
         raise ConfigurationError(f"{algorithm.name} has no policy '{policy}'.{hint(policy, aliases)}")
-    if policy == "MlpPolicy" and isinstance(observation_space, spaces.Dict) and "MultiInputPolicy" in aliases:
-        return "MultiInputPolicy"
+    for_dictionaries = policy.replace("Mlp", "MultiInput")
+    if isinstance(observation_space, spaces.Dict) and for_dictionaries in aliases:
+        return for_dictionaries
     return policy
 
 

@@ -1,0 +1,518 @@
+#!/usr/bin/env python3
+"""
+How fast we are beside RL Baselines3 Zoo: both sides in turn, on this machine, with the same hyperparameters.
+
+    .venv/bin/python scripts/benchmark.py                     everything, about 15 minutes on two cores
+    .venv/bin/python scripts/benchmark.py --quick             one short round, to see that it works
+    .venv/bin/python scripts/benchmark.py --only dqn-atari --rounds 5 --json speed.json
+
+It prints tables in Markdown on stdout, and what it is doing on stderr. A speed is environment steps per second of the
+learning itself: a callback, the same for both sides, takes the time between the beginnings of two rollouts, after the
+warm-up. A ratio is one of ours over the better of the zoo's in the same round; the table has its median over the
+rounds. A row for something new is one more function in ``BENCHMARKS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGES = ("rl_zoo3", "stable_baselines3", "torch", "gymnasium", "numpy", "ale_py")
+HEAVY = ("torch", "gymnasium", "numpy", "stable_baselines3", "jax")
+CHILD_LIMIT = 600.0
+
+BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
+
+CLOCK = '''
+"""The callback with which both sides are timed."""
+import json
+import os
+import time
+
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+def cores_time():
+    """Processor time of this process and of the whole machine, in seconds, and the time itself."""
+    total = 0.0
+    if os.path.exists("/proc/stat"):
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, interrupts, soft_interrupts, *_ = map(int, file.readline().split()[1:])
+        total = (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
+    return time.process_time(), total, time.perf_counter()
+
+
+class Clock(BaseCallback):
+    """Counts steps between the beginnings of two rollouts, then ends the training."""
+
+    def __init__(self):
+        super().__init__()
+        self.order = json.loads(os.environ["BENCHMARK_CLOCK"])
+        self.begin = None
+        self.done = False
+
+    def _on_training_start(self):
+        self.started = time.time()
+
+    def _on_rollout_start(self):
+        if self.done or self.num_timesteps < self.order["warm_up"]:
+            return
+        now = cores_time()
+        if self.begin is None:
+            self.begin, self.begin_steps = now, self.num_timesteps
+        own, total, seconds = (new - old for new, old in zip(now, self.begin))
+        if seconds >= self.order["seconds"]:
+            self.done = True
+            self.write(self.num_timesteps - self.begin_steps, max(seconds, 1e-9), own, total)
+
+    def write(self, steps, seconds, own, total):
+        content = {
+            "started": self.started,
+            "steps": steps,
+            "seconds": seconds,
+            "threads": torch.get_num_threads(),
+            "own_cores": own / seconds,
+            "other_cores": max(0.0, total - own) / seconds,
+        }
+        with open(self.order["path"], "w") as file:
+            json.dump(content, file)
+
+    def _on_step(self):
+        return not self.done
+'''
+
+
+class BenchmarkError(Exception):
+    """A side did not do what was to be timed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    :param folder: for everything that is written; it goes at the end
+    :param rounds: how often each side is measured
+    :param seconds: how long the learning is timed, at least
+    :param start_ups: how often each command line is timed
+    """
+
+    folder: Path
+    rounds: int
+    seconds: float
+    start_ups: int
+
+    def new_folder(self) -> Path:
+        """:return: an empty folder"""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    :param table: the title of the table that it stands in
+    :param cells: column to text
+    :param data: everything that was measured, for ``--json``
+    """
+
+    table: str
+    cells: Mapping[str, str]
+    data: Mapping[str, Any]
+
+
+# Processes
+
+
+def child_environment(cache: Path, **more: str) -> dict[str, str]:
+    """:return: ours without what sets thread counts, and with a memory of its own"""
+    prefixes = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return {**kept, "PYTHONPATH": path, "RL_EXPERIMENTS_CACHE": str(cache), **more}
+
+
+def run_child(arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments; it is killed when the time is up, or when this process is to end."""
+    return subprocess.run(
+        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=CHILD_LIMIT
+    )
+
+
+@contextlib.contextmanager
+def busy_process() -> Iterator[None]:
+    """Keep one core busy with another process while the block runs."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY_LOOP])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+LOADS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "idle": contextlib.nullcontext,
+    "busy": busy_process,
+}
+
+
+def say(text: str) -> None:
+    """Tell what is being done."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# Start-up
+
+
+START_UPS = {
+    "--help": (["--help"], 0),
+    "an unknown flag": (["--no-such-flag"], 2),
+    "an unknown algorithm": (["--algo", "ppoo"], 2),
+    "a missing value": (["--algo"], 2),
+}
+"""What the command line is to them: flags, and the exit code that we owe."""
+
+
+def start_up(plan: Plan) -> Iterator[Row]:
+    """Wall time of whole processes that only answer or reject a command line."""
+    env = child_environment(plan.new_folder())
+
+    def seconds(module: str, flags: list[str], expected: int) -> float:
+        begin = time.perf_counter()
+        result = run_child(["-m", module, *flags], env, plan.folder)
+        elapsed = time.perf_counter() - begin
+        if result.returncode != expected:
+            raise BenchmarkError(f"{module} {shlex.join(flags)} ended with {result.returncode}: {result.stderr[-500:]}")
+        return elapsed
+
+    for name, (flags, code) in START_UPS.items():
+        say(f"start-up: {name}")
+        heavy = heavy_imports(["-m", "rl_experiments.train", *flags], env, plan.folder)
+        pairs = [
+            (seconds("rl_experiments.train", flags, code), seconds("rl_zoo3.train", flags, code))
+            for _ in range(plan.start_ups + 1)
+        ][1:]  # the first reads the files from the disk
+        ours, zoo = (median(times) for times in zip(*pairs, strict=True))
+        ratio = median(ours / zoo for ours, zoo in pairs)
+        yield Row(
+            "Start-up of `train`, whole process",
+            {
+                "command line": name,
+                "ours, ms": f"{1000 * ours:.0f}",
+                "zoo, ms": f"{1000 * zoo:.0f}",
+                "ours / zoo": f"{ratio:.3f}",
+                "heavy imports": ", ".join(heavy) or "none",
+            },
+            {"pairs_seconds": pairs, "ratio": ratio, "heavy_imports": heavy},
+        )
+
+
+def heavy_imports(arguments: list[str], env: Mapping[str, str], folder: Path) -> list[str]:
+    """:return: which of the heavy packages a command line imports"""
+    lines = run_child(["-X", "importtime", *arguments], env, folder).stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    if "argparse" not in imported:
+        raise BenchmarkError("Python did not tell what it imported")
+    return [name for name in HEAVY if name in imported]
+
+
+# Training
+
+
+@dataclass(frozen=True)
+class Side:
+    """
+    :param name: as the table calls it
+    :param module: the command
+    :param threads: its ``--num-threads``
+    """
+
+    name: str
+    module: str
+    threads: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is our command."""
+        return self.module.startswith("rl_experiments")
+
+
+def sides() -> list[Side]:
+    """:return: ours, and the zoo with one thread, with two, and with its default, the number of cores"""
+    counts = sorted({1, 2, os.cpu_count() or 1})
+    zoo = [Side(f"zoo, {count} thread{'s' * (count > 1)}", "rl_zoo3.train", str(count)) for count in counts]
+    return [Side("ours", "rl_experiments.train", "auto"), *zoo]
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One training that both sides do.
+
+    :param algo: the algorithm
+    :param env: the environment's id
+    :param entry: the entry of the zoo's YAML
+    :param warm_up: steps before the clock starts
+    :param changes: what differs from the zoo's YAML, so that a measurement takes seconds; learning is what it was
+    """
+
+    algo: str
+    env: str
+    entry: str
+    warm_up: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.algo.upper()} {self.env}"
+
+
+CASES = {
+    "ppo-cartpole": Case("ppo", "CartPole-v1", "CartPole-v1", 1024),
+    # Past the warm-up it learns, and acts by its network as in the later nine tenths of a long training.
+    "dqn-atari": Case(
+        "dqn",
+        "SpaceInvadersNoFrameskip-v4",
+        "atari",
+        1100,
+        {"learning_starts": 1000, "buffer_size": 10_000, "exploration_fraction": 1e-4},
+    ),
+    # A quarter of the rollout, in a quarter of the minibatches: the same work for each step.
+    "ppo-atari": Case("ppo", "SpaceInvadersNoFrameskip-v4", "atari", 256, {"n_steps": 32}),
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """
+    :param speed: environment steps per second
+    :param threads: torch's number of threads
+    :param start_seconds: from the launch of the process to the first step, calibration included
+    :param own_cores: how many cores it used
+    :param other_cores: how many cores all others used at that time, a busy loop of ours included
+    :param calibration: what run.json says of the choice of threads
+    """
+
+    speed: float
+    threads: int
+    start_seconds: float
+    own_cores: float
+    other_cores: float
+    calibration: Mapping[str, Any] | None = None
+
+
+def training(case: Case, plan: Plan) -> Iterator[Row]:
+    """Speed and start of one training, with the rest of the machine idle and busy."""
+    configuration = write_configuration(case, plan)
+    for load, keep in LOADS.items():
+        rounds: list[dict[str, Measurement]] = []
+        with keep():
+            for number in range(plan.rounds):
+                cache = plan.new_folder()  # ours chooses its threads anew in each round
+                order = sides()[:: -1 if number % 2 else 1]
+                results = {side.name: train(side, case, configuration, plan, cache, plan.seconds) for side in order}
+                texts = [f"{result.speed:.1f} ({name}, {result.threads})" for name, result in results.items()]
+                say(f"{case.name}, {load}, round {number + 1}: {', '.join(texts)} steps/s")
+                rounds.append(results)
+            remembered = train(sides()[0], case, configuration, plan, cache, 0)
+        yield speed_row(case, load, rounds)
+        yield start_row(case, load, rounds, remembered)
+
+
+def write_configuration(case: Case, plan: Plan) -> Path:
+    """:return: a YAML file with the zoo's hyperparameters and the clock"""
+    spec = importlib.util.find_spec("rl_zoo3")
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchmarkError("rl_zoo3 is not installed")
+    source = Path(spec.submodule_search_locations[0]) / "hyperparams" / f"{case.algo}.yml"
+    entry = yaml.safe_load(source.read_text(encoding="utf-8"))[case.entry]
+    folder = plan.new_folder()
+    (folder / "benchmark_clock.py").write_text(CLOCK, encoding="utf-8")
+    path = folder / f"{case.algo}.yml"
+    content = {case.env: {**entry, **case.changes, "callback": "benchmark_clock.Clock"}}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def train(side: Side, case: Case, configuration: Path, plan: Plan, cache: Path, seconds: float) -> Measurement:
+    """Train once in a process of its own, until the clock has what it needs."""
+    folder = plan.new_folder()
+    path = folder / "clock.json"
+    clock = {"path": str(path), "warm_up": case.warm_up if seconds > 0 else 0, "seconds": seconds}
+    env = child_environment(cache, BENCHMARK_CLOCK=json.dumps(clock))
+    env["PYTHONPATH"] = os.pathsep.join([str(configuration.parent), env["PYTHONPATH"]])
+    text = f"--algo {case.algo} --env {case.env} -n 10000000 --seed 1 --eval-freq -1 --verbose 0 --device cpu"
+    arguments = ["-m", side.module, *text.split(), "--num-threads", side.threads]
+    launched = time.time()
+    result = run_child([*arguments, "-conf", str(configuration), "-f", str(folder / "logs")], env, folder)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchmarkError(f"{side.name} did not train: {(result.stdout + result.stderr)[-2000:]}") from None
+    records = list((folder / "logs").glob("*/*/run.json"))
+    calibration = json.loads(records[0].read_text(encoding="utf-8")).get("threads") if records else None
+    shutil.rmtree(folder, ignore_errors=True)
+    return Measurement(
+        content["steps"] / content["seconds"],
+        content["threads"],
+        content["started"] - launched,
+        content["own_cores"],
+        content["other_cores"],
+        calibration,
+    )
+
+
+def speed_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]) -> Row:
+    """:return: steps per second, and ours over the better of the zoo's"""
+    names = [side.name for side in sides()]
+    speeds = {name: [results[name].speed for results in rounds] for name in names}
+    ratios = [ours / max(zoo) for ours, *zoo in zip(*speeds.values(), strict=True)]
+    threads = "/".join(str(results["ours"].threads) for results in rounds)
+    others = median(result.other_cores for results in rounds for result in results.values())
+    return Row(
+        "Training, environment steps per second (median of the rounds)",
+        {
+            "training": case.name,
+            "other process": load,
+            **{name: f"{median(values):.1f}" for name, values in speeds.items()},
+            "our threads": threads,
+            "ours / best of zoo": f"{median(ratios):.2f}",
+            "of the rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            "cores used by others": f"{others:.2f}",
+        },
+        {
+            "rounds": [{name: asdict(result) for name, result in results.items()} for results in rounds],
+            "ratio": median(ratios),
+            "ratios": ratios,
+        },
+    )
+
+
+def start_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]], remembered: Measurement) -> Row:
+    """:return: seconds from the launch to the first step, and what choosing the threads took of them"""
+    starts = {side.name: median(results[side.name].start_seconds for results in rounds) for side in sides()}
+    zoo = min(seconds for name, seconds in starts.items() if name != "ours")
+    return Row(
+        "Seconds from the launch to the first step",
+        {
+            "training": case.name,
+            "other process": load,
+            "ours, first time": f"{starts['ours']:.1f}",
+            "ours, remembered": f"{remembered.start_seconds:.1f}",
+            "zoo": f"{zoo:.1f}",
+            "calibration": f"{starts['ours'] - remembered.start_seconds:.1f}",
+        },
+        {"starts": starts, "remembered": asdict(remembered)},
+    )
+
+
+# Everything together
+
+
+BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "startup": start_up,
+    **{name: partial(training, case) for name, case in CASES.items()},
+}
+
+
+def machine() -> dict[str, str]:
+    """:return: what the numbers depend on"""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        "processor": processor,
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(),
+        "commit": git("describe", "--always", "--dirty"),
+        "python": platform.python_version(),
+        **versions,
+        "date": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "load at the start": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
+    }
+
+
+def git(*arguments: str) -> str:
+    """:return: what git says of this checkout"""
+    try:
+        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "unknown"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """:return: one table for each title"""
+    lines: list[str] = []
+    for title in dict.fromkeys(row.table for row in rows):
+        members = [row for row in rows if row.table == title]
+        columns = list(members[0].cells)
+        lines += ["", f"### {title}", "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+        lines += [f"| {' | '.join(row.cells.get(column, '') for column in columns)} |" for row in members]
+    return "\n".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """:return: the parser"""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=list(BENCHMARKS), help="Only this one.")
+    parser.add_argument("--rounds", type=int, help="Rounds, in each of which each side trains once. (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="Short measurements, and one round if not told otherwise.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write everything that was measured to this file.")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print the tables."""
+    options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing is left running
+    names = [options.only] if options.only else list(BENCHMARKS)
+    about = machine()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
+        rounds = max(1, options.rounds or (1 if options.quick else 3))
+        plan = Plan(Path(folder), rounds, 2.0 if options.quick else 5.0, 2 if options.quick else 5)
+        try:
+            for name in names:
+                rows.extend(BENCHMARKS[name](plan))
+        except (BenchmarkError, subprocess.TimeoutExpired) as error:
+            say(f"benchmark.py: {error}")
+            return 1
+        finally:
+            if rows:
+                print("\n".join(f"- {name}: {value}" for name, value in about.items()))
+                print(markdown(rows), flush=True)
+    if options.json:
+        content = {"machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

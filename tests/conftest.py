@@ -1,0 +1,112 @@
+"""Settings and trained runs that many tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ROOT / "tests" / "helpers" / "packages"
+
+# Before torch is imported, and for every child process.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    OMP_WAIT_POLICY="PASSIVE",
+    RL_EXPERIMENTS_CACHE=tempfile.mkdtemp(prefix="rl_experiments_cache_"),
+    PYTHONPATH=os.pathsep.join([str(ROOT), str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    PYGAME_HIDE_SUPPORT_PROMPT="1",
+    PYTHONWARNINGS="ignore",
+)
+sys.path.insert(0, str(PACKAGES))
+
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from rl_experiments import Experiment, Run  # noqa: E402
+from rl_experiments.cli.main import run_command  # noqa: E402
+from tests.helpers.commands import CommandResult  # noqa: E402
+from tests.helpers.tiny import tiny_experiment  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., CommandResult]:
+    """Run a command in this process and in an empty folder: ``command(train, "--algo", "ppo")``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(module: Any, *arguments: str) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+        capsys.readouterr()
+        try:
+            code = run_command(lambda: module.main(list(arguments)))
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        shown = capsys.readouterr()
+        return CommandResult(code, shown.out, shown.err)
+
+    return run
+
+
+def _trained(tmp_path_factory: pytest.TempPathFactory, experiment: Callable[[Path], Experiment]) -> Run:
+    return experiment(tmp_path_factory.mktemp("logs")).run().run
+
+
+@pytest.fixture(scope="session")
+def ppo_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """PPO on CartPole, with evaluations and checkpoints."""
+    return _trained(
+        tmp_path_factory,
+        lambda folder: tiny_experiment(
+            "ppo", "CartPole-v1", folder, n_timesteps=256, eval_freq=128, eval_episodes=2, save_freq=64
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def normalized_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A2C on Pendulum with normalisation, evaluations and checkpoints."""
+    return _trained(
+        tmp_path_factory,
+        lambda folder: tiny_experiment(
+            "a2c",
+            "Pendulum-v1",
+            folder,
+            hyperparams={"normalize": True},
+            n_timesteps=400,
+            eval_freq=100,
+            eval_episodes=1,
+            save_freq=100,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """PPO on the toy line, whose returns and lengths are known: 55 and 10."""
+    return _trained(tmp_path_factory, lambda folder: tiny_experiment("ppo", "toy_envs:ToyLine-v0", folder))
+
+
+@pytest.fixture(scope="session")
+def atari_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """DQN on Pong, untrained in all but name."""
+    return _trained(
+        tmp_path_factory,
+        lambda folder: tiny_experiment(
+            "dqn",
+            "PongNoFrameskip-v4",
+            folder,
+            hyperparams={"learning_starts": 40, "buffer_size": 100, "batch_size": 4},
+            n_timesteps=60,
+        ),
+    )

@@ -1,0 +1,54 @@
+"""Running commands, in this process and in others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """
+    :param code: exit code
+    :param out: standard output
+    :param err: error output
+    """
+
+    code: int
+    out: str
+    err: str
+
+    def assert_refused(self, *parts: str) -> None:
+        """Check that it ended with one line of explanation that holds all parts, and no traceback."""
+        shown = f"exit code {self.code}\n{self.out}\n{self.err}"
+        assert self.code == 2, shown
+        assert "Traceback" not in self.err, shown
+        lines = [line for line in self.err.splitlines() if line.startswith("Error: ")]
+        assert len(lines) == 1, shown
+        others = [line for line in self.err.splitlines() if line not in lines and not line.startswith("See python -m")]
+        assert not others, shown
+        for part in parts:
+            assert part in lines[0], f"{part!r} is not in {lines[0]!r}"
+
+
+def run_python(*arguments: str, cwd: Path, timeout: float = 120, **environment: str) -> CommandResult:
+    """Run ``python ARGUMENTS`` in another process."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+    return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+def run_module(module: str, *arguments: str, cwd: Path, timeout: float = 120, **environment: str) -> CommandResult:
+    """Run ``python -m MODULE ARGUMENTS`` in another process."""
+    return run_python("-m", module, *arguments, cwd=cwd, timeout=timeout, **environment)

@@ -1,0 +1,185 @@
+"""Small environments with every kind of space, registered when this module is imported."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+LENGTH = 10
+"""Steps after which every environment here ends an episode."""
+
+
+class Line(gym.Env):
+    """A point on a line; the reward is the number of the step, so that returns can be computed by hand."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(self, render_mode: str | None = None, scale: float = 1.0, length: int = LENGTH) -> None:
+        self.render_mode = render_mode
+        self.scale = scale
+        self.length = length
+        self.observation_space = spaces.Box(-10.0, 10.0, (3,), np.float32)
+        self.action_space: spaces.Space = spaces.Discrete(3)
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self._observation(), self.scale * self.steps, self.steps >= self.length, False, {}
+
+    def render(self) -> Any:
+        """A picture of odd size whose brightness tells the step."""
+        return np.full((21, 33, 3), min(255, 20 * self.steps), np.uint8)
+
+    def _observation(self) -> Any:
+        return np.array([self.steps / 10, self.scale, self.np_random.normal()], np.float32)
+
+
+class Continuous(Line):
+    """The line with continuous actions."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+class MultiDiscrete(Line):
+    """The line with two discrete actions at once."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.action_space = spaces.MultiDiscrete([2, 3])
+
+
+class MultiBinary(Line):
+    """The line with three switches as action."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.action_space = spaces.MultiBinary(3)
+
+
+class Dictionary(Line):
+    """The line with a dictionary of two vectors as observation."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        box = spaces.Box(-10.0, 10.0, (3,), np.float32)
+        self.observation_space = spaces.Dict({"left": box, "right": box})
+
+    def _observation(self) -> Any:
+        vector = super()._observation()
+        return {"left": vector, "right": -vector}
+
+
+class Masked(Line):
+    """The line where the only allowed action is the number of the step, modulo 3; any other is an error."""
+
+    def action_masks(self) -> Any:
+        return np.arange(3) == self.steps % 3
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if int(action) != self.steps % 3:
+            raise ValueError(f"action {action} was masked at step {self.steps}")
+        return super().step(action)
+
+
+class Goal(gym.Env):
+    """Move a point to a goal within 20 steps; success is a distance below a half."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        box = spaces.Box(-5.0, 5.0, (1,), np.float32)
+        self.observation_space = spaces.Dict({"observation": box, "achieved_goal": box, "desired_goal": box})
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.position = np.zeros(1, np.float32)
+        self.goal = self.np_random.uniform(-2, 2, 1).astype(np.float32)
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.position = np.clip(self.position + np.asarray(action, np.float32), -5, 5)
+        reward = float(self.compute_reward(self.position, self.goal, {}))
+        return self._observation(), reward, False, False, {"is_success": reward == 0.0}
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        distance = np.linalg.norm(np.asarray(achieved_goal) - np.asarray(desired_goal), axis=-1)
+        return -(distance > 0.5).astype(np.float32)
+
+    def _observation(self) -> Any:
+        return {"observation": self.position, "achieved_goal": self.position, "desired_goal": self.goal}
+
+
+class Breaks(Line):
+    """The line that raises at its 100th step."""
+
+    total = 0
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.total += 1
+        if self.total >= 100:
+            raise RuntimeError("the line broke")
+        return super().step(action)
+
+
+class Slow(Line):
+    """The line with a pause in every step."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        time.sleep(0.005)
+        return super().step(action)
+
+
+class Endless(Line):
+    """The line without an end."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"length": 10**9, **kwargs})
+
+
+class Invisible(Line):
+    """The line without pictures."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def render(self) -> Any:
+        raise NotImplementedError("nothing to see")
+
+
+class AddsOne(gym.ObservationWrapper):
+    """A wrapper of the user's own."""
+
+    def __init__(self, env: gym.Env, amount: float = 1.0) -> None:
+        super().__init__(env)
+        self.amount = amount
+
+    def observation(self, observation: Any) -> Any:
+        return observation + np.float32(self.amount)
+
+
+for _class in (
+    Line,
+    Continuous,
+    MultiDiscrete,
+    MultiBinary,
+    Dictionary,
+    Masked,
+    Breaks,
+    Slow,
+    Endless,
+    Invisible,
+):
+    gym.register(f"Toy{_class.__name__}-v0", entry_point=_class)
+gym.register("ToyGoal-v0", entry_point=Goal, max_episode_steps=20)
