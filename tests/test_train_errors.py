@@ -1,4 +1,4 @@
-"""Every mistake in a command line or configuration ends in one line that names the mistake, and leaves nothing behind."""
+"""Every mistake in a command line or configuration ends in one line that names it, and leaves nothing behind."""
 
 from __future__ import annotations
 

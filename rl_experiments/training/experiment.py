@@ -525,6 +525,11 @@ class _Training:
         )
 
 
+def _masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:
+    """MaskablePPO refuses an environment without masks, unless it is told."""
+    return {"use_masking": has_action_masks(env)} if configuration.algorithm.masked else {}
+
+
 def _load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool) -> None:
     """As SB3's ``load_replay_buffer``, without running the pickle."""
     from stable_baselines3.common.buffers import ReplayBuffer

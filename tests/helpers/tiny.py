@@ -49,6 +49,4 @@ def tiny_experiment(
     if any(part in env for part in _OWN_NETWORK):
         given.pop("policy_kwargs", None)
     defaults = {"n_timesteps": 200, "eval_freq": -1, "seed": 1, "verbose": 0, "num_threads": 1}
-    return Experiment(
-        algo=algo, env=env, log_folder=str(log_folder), hyperparams=given, **{**defaults, **settings}
-    )
+    return Experiment(algo=algo, env=env, log_folder=str(log_folder), hyperparams=given, **{**defaults, **settings})
