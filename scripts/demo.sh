@@ -42,4 +42,4 @@ echo "Score:  $score"
 echo "Run:    $run"
 echo "Bundle: $bundle"
 (cd -- "$bundle" && find . -type f | sort | sed 's|^\./|        |')
-echo "Upload: hf upload $owner/$repo $bundle"
+echo "Upload: .venv/bin/hf upload $owner/$repo $bundle"

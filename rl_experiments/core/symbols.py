@@ -162,7 +162,7 @@ def import_symbol(name: str | Symbol, trust: Trust, what: str, base: type | None
             expected = base.__name__ if base is not None else "class"
             raise ConfigurationError(f"{what}: '{symbol}' is no {expected}")
     elif trust.any_name:
-        _remember_use(path)
+        remember_use(path)
     return found
 
 
@@ -192,8 +192,12 @@ def _used_before() -> set[str]:
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
-def _remember_use(path: str) -> None:
-    """Keep a name that the user's own configuration named, so that enjoy and push need no flag for it later."""
+def remember_use(path: str) -> None:
+    """
+    Keep a name that the user's own configuration named, so that enjoy and push need no flag for it later.
+
+    :param path: a dotted path, or ``package.*`` for a package of environments
+    """
     names = _used_before()
     if path in names:
         return

@@ -37,14 +37,23 @@ class PeriodicEvaluation(BaseCallback):
 
     :param agent: the model in training, as an agent
     :param env: environments of its own, with the same recipe and another seed
-    :param run: where the results go
+    :param run: where the results go; nothing is written if None
     :param freq: every so many calls
     :param n_episodes: episodes of one evaluation
     :param deterministic: the most probable actions instead of samples
+    :param on_evaluation: called with each result; returning False ends the training
     """
 
     def __init__(
-        self, agent: Agent, env: VecEnv, run: Run, freq: int, n_episodes: int, deterministic: bool, verbose: int = 1
+        self,
+        agent: Agent,
+        env: VecEnv,
+        run: Run | None,
+        freq: int,
+        n_episodes: int,
+        deterministic: bool,
+        verbose: int = 1,
+        on_evaluation: Callable[[Evaluation], bool] | None = None,
     ) -> None:
         super().__init__(verbose)
         self.agent = agent
@@ -53,6 +62,7 @@ class PeriodicEvaluation(BaseCallback):
         self.freq = freq
         self.n_episodes = n_episodes
         self.deterministic = deterministic
+        self.on_evaluation = on_evaluation
         self.best_mean_reward = -np.inf
         self.last: Evaluation | None = None
         self._timesteps: list[int] = []
@@ -60,17 +70,19 @@ class PeriodicEvaluation(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.n_calls % self.freq == 0:
-            self._evaluate()
+            result = self._evaluate()
+            return self.on_evaluation is None or self.on_evaluation(result)
         return True
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> Evaluation:
         if self.model.get_vec_normalize_env() is not None:
             sync_envs_normalization(self.training_env, self.env)
         result = play(self.agent, self.env, n_episodes=self.n_episodes, deterministic=self.deterministic)
         self.last = result
         self._timesteps.append(self.num_timesteps)
         self._evaluations.append(result)
-        self._write()
+        if self.run is not None:
+            self._write(self.run)
         mean, std = float(result.returns.mean()), float(result.returns.std())
         if self.verbose > 0:
             print(f"Eval num_timesteps={self.num_timesteps}, episode_reward={mean:.2f} +/- {std:.2f}")
@@ -85,14 +97,16 @@ class PeriodicEvaluation(BaseCallback):
             if self.verbose > 0:
                 print("New best mean reward!")
             self.best_mean_reward = mean
-            save_with_statistics(self.model, self.run.best_model, self.run.best_statistics)
+            if self.run is not None:
+                save_with_statistics(self.model, self.run.best_model, self.run.best_statistics)
+        return result
 
-    def _write(self) -> None:
+    def _write(self, run: Run) -> None:
         successes = [[episode.success for episode in result.episodes] for result in self._evaluations]
         reported: dict[str, Any] = {}
         if all(success is not None for row in successes for success in row):
             reported["successes"] = np.array(successes)
-        with replacing(self.run.evaluations_file) as temporary:
+        with replacing(run.evaluations_file) as temporary:
             np.savez(
                 temporary,
                 timesteps=np.array(self._timesteps),

@@ -97,7 +97,7 @@ def check_combinations(
     if algorithm.off_policy and hyperparameters.normalize is not None and hyperparameters.get("frame_stack"):
         raise ConfigurationError(
             f"normalize ({hyperparameters.origin('normalize')}) and frame_stack ({hyperparameters.origin('frame_stack')})"
-            f" do not go together with {algorithm.name}: its replay buffer would hold unstacked observations"
+            f" do not go together with {algorithm.name}: its replay buffer would store unstacked frames"
         )
     return _check_batch(algorithm, hyperparameters, env_id) + _check_learning_starts(algorithm, hyperparameters)
 

@@ -31,6 +31,7 @@ from rl_experiments.core.errors import (
     TrainingError,
 )
 from rl_experiments.core.files import replacing
+from rl_experiments.core.symbols import remember_use
 from rl_experiments.envs import VEC_ENVS, has_action_masks, make_envs
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
 from rl_experiments.training import threads
@@ -152,6 +153,9 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         gym_packages=tuple(experiment.gym_packages),
         trained_agent=experiment.trained_agent,
     )
+    for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
+        if package:
+            remember_use(f"{package}.*")
     return Prepared(experiment, configuration, synthetic)
 
 
@@ -332,7 +336,9 @@ class _Training:
         try:
             with self.stopper.listening(lambda text: print(text, file=sys.stderr, flush=True)):
                 self.model.learn(
-                    self.configuration.n_timesteps, callback=CallbackList(self.callbacks), **self._learn_arguments()
+                    self.configuration.n_timesteps,
+                    callback=CallbackList(self.callbacks),
+                    **learn_arguments(experiment, self.configuration, self.env, self.model),
                 )
         except KeyboardInterrupt:
             self.stopper.signal = self.stopper.signal or signal.SIGINT
@@ -427,29 +433,6 @@ class _Training:
             callbacks.append(self._evaluation)
         return [*callbacks, self.stopper]
 
-    def _learn_arguments(self) -> dict[str, Any]:
-        experiment, configuration = self.experiment, self.configuration
-        arguments: dict[str, Any] = {}
-        if experiment.log_interval > -1:
-            arguments["log_interval"] = experiment.log_interval
-        elif experiment.log_interval < -1:
-            arguments["log_interval"] = None
-        arguments |= _masking(configuration, self.env)
-        if configuration.algorithm.name == "ars" and configuration.hyperparameters.n_envs > 1:
-            arguments["async_eval"] = self._asynchronous_evaluators()
-        return arguments
-
-    def _asynchronous_evaluators(self) -> Any:
-        """ARS scores its candidates in processes of their own."""
-        from sb3_contrib.common.vec_env import AsyncEval
-
-        recipe, seed = self.configuration.recipe, self.experiment.seed
-        n_envs = self.configuration.hyperparameters.n_envs
-        makers: list[Callable[[], VecEnv]] = [
-            functools.partial(make_envs, recipe, 1, seed + 1 + index, training=True) for index in range(n_envs)
-        ]
-        return AsyncEval(makers, self.model.policy)
-
     def _write_configuration(self) -> None:
         experiment, configuration = self.experiment, self.configuration
         arguments = experiment.as_arguments()
@@ -523,6 +506,31 @@ class _Training:
         self._tracker = start_wandb(
             name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
         )
+
+
+def learn_arguments(experiment: Experiment, configuration: Configuration, env: VecEnv, model: Any) -> dict[str, Any]:
+    """:return: what ``model.learn`` takes beside the steps and the callbacks"""
+    arguments: dict[str, Any] = {}
+    if experiment.log_interval > -1:
+        arguments["log_interval"] = experiment.log_interval
+    elif experiment.log_interval < -1:
+        arguments["log_interval"] = None
+    arguments |= _masking(configuration, env)
+    if configuration.algorithm.name == "ars" and configuration.hyperparameters.n_envs > 1:
+        arguments["async_eval"] = _asynchronous_evaluators(experiment, configuration, model)
+    return arguments
+
+
+def _asynchronous_evaluators(experiment: Experiment, configuration: Configuration, model: Any) -> Any:
+    """ARS scores its candidates in processes of their own."""
+    from sb3_contrib.common.vec_env import AsyncEval
+
+    recipe, seed = configuration.recipe, experiment.seed
+    makers: list[Callable[[], VecEnv]] = [
+        functools.partial(make_envs, recipe, 1, seed + 1 + index, training=True)
+        for index in range(configuration.hyperparameters.n_envs)
+    ]
+    return AsyncEval(makers, model.policy)
 
 
 def _masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:

@@ -37,12 +37,12 @@ SPACES = {
     "multibinary-ppo": ("ppo", "toy_envs:ToyMultiBinary-v0"),
     "multibinary-trpo": ("trpo", "toy_envs:ToyMultiBinary-v0"),
     "integers-ppo": ("ppo", "FrozenLake-v1"),
-    "integers-dqn": ("dqn", "Taxi-v3"),
+    "integers-dqn": ("dqn", "Taxi-v4"),
     "continuous-ppo": ("ppo", "Pendulum-v1"),
     "continuous-ars": ("ars", "Pendulum-v1"),
     "continuous-lstm": ("ppo_lstm", "PendulumNoVel-v1"),
 }
-SEVERAL = {"a2c": "dummy", "dqn": "dummy", "sac": "subproc", "ppo": "subproc", "trpo": "dummy"}
+SEVERAL = ("a2c", "dqn", "sac", "ppo", "trpo", "ppo_lstm")
 
 
 def _observations(space: Any, n: int) -> Any:
@@ -135,12 +135,13 @@ def test_several_environments_train_at_once(algo: str, tmp_path: Path) -> None:
     if algo in ("dqn", "sac"):
         hyperparams["gradient_steps"] = -1
     result = tiny_experiment(
-        algo, ENVIRONMENTS[algo], tmp_path, hyperparams, vec_env=SEVERAL[algo], eval_freq=90, n_eval_envs=2
+        algo, ENVIRONMENTS[algo], tmp_path, hyperparams, eval_freq=90, n_eval_envs=2
     ).run()
     assert result.model.n_envs == 3
     assert [file.name for file in result.run.monitor_files()] == [f"{index}.monitor.csv" for index in range(3)]
 
 
+@pytest.mark.slow
 def test_ars_scores_its_candidates_in_other_processes(tmp_path: Path) -> None:
     result = tiny_experiment("ars", "CartPole-v1", tmp_path, {"n_envs": 2, "n_delta": 2}).run()
     assert result.status == "finished"

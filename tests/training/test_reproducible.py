@@ -40,9 +40,8 @@ def test_measuring_threads_changes_no_bits(tmp_path: Path) -> None:
     assert _equal(measured, fixed)
 
 
-@pytest.mark.parametrize("vec_env", ["dummy", "subproc"])
-def test_several_environments_give_the_same_bits(vec_env: str, tmp_path: Path) -> None:
-    settings = {"hyperparams": {"n_envs": 3}, "vec_env": vec_env}
+def test_several_environments_give_the_same_bits(tmp_path: Path) -> None:
+    settings = {"hyperparams": {"n_envs": 3}}
     assert _equal(_parameters(tmp_path / "1", "ppo", **settings), _parameters(tmp_path / "2", "ppo", **settings))
 
 

@@ -1,0 +1,67 @@
+"""A command answers --help and malformed command lines without importing anything heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rl_experiments.__main__ import COMMANDS
+from tests.conftest import ROOT
+from tests.helpers.commands import CommandResult, run_module, run_python
+
+HEAVY = ("torch", "numpy", "gymnasium", "stable_baselines3", "rl_zoo3", "optuna", "jax", "huggingface_hub", "requests")
+PROBE = """
+import json, sys
+from rl_experiments.{command} import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as stop:
+    code = stop.code
+json.dump([code or 0, [name for name in {heavy!r} if name in sys.modules]], open("probe.json", "w"))
+"""
+PRESENT = [name for name in COMMANDS if (ROOT / "rl_experiments" / f"{name}.py").is_file()]
+
+
+def _probe(command: str, *arguments: str, cwd: Path) -> tuple[int, list[str], CommandResult]:
+    result = run_python("-c", PROBE.format(command=command, heavy=HEAVY), *arguments, cwd=cwd)
+    code, heavy = json.loads((cwd / "probe.json").read_text())
+    return code, heavy, result
+
+
+@pytest.mark.parametrize("command", PRESENT)
+def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
+    code, heavy, result = _probe(command, "--help", cwd=tmp_path)
+    assert (code, heavy) == (0, [])
+    assert result.out.startswith(f"usage: python -m rl_experiments.{command}")
+
+
+@pytest.mark.parametrize("command", PRESENT)
+@pytest.mark.parametrize("arguments", [["--no-such-flag"], ["--seed", "x"], ["--algo", "pppo"]])
+def test_a_malformed_command_line_imports_nothing_heavy(command: str, arguments: list[str], tmp_path: Path) -> None:
+    code, heavy, result = _probe(command, *arguments, cwd=tmp_path)
+    assert (code, heavy) == (2, [])
+    assert result.err.startswith("Error: ")
+
+
+def test_the_package_lists_its_commands(tmp_path: Path) -> None:
+    result = run_module("rl_experiments", "--help", cwd=tmp_path)
+    assert result.code == 0
+    assert all(name in result.out for name in COMMANDS)
+
+
+def test_without_a_command_the_list_is_shown(tmp_path: Path) -> None:
+    result = run_module("rl_experiments", cwd=tmp_path)
+    assert result.code == 2
+    assert "train" in result.out
+
+
+def test_an_unknown_command_names_the_nearest(tmp_path: Path) -> None:
+    run_module("rl_experiments", "trian", cwd=tmp_path).assert_refused("trian", "'train'")
+
+
+def test_a_command_runs_through_the_package(tmp_path: Path) -> None:
+    result = run_module("rl_experiments", "enjoy", "--help", cwd=tmp_path)
+    assert result.code == 0
+    assert "--load-best" in result.out
