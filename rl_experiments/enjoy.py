@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     deterministic = chosen_determinism(options)
     from rl_experiments.evaluation.enjoying import watch
 
+    _fetch_published(options)
     agent = load_chosen_agent(options, options.env_kwargs)
     if options.verbose > 0:
         print(f"Loading {agent.saved.path}")
@@ -78,6 +79,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             },
         )
     return 0
+
+
+def _fetch_published(options: argparse.Namespace) -> None:
+    """As the zoo: an agent that is not in ``rl-trained-agents`` is downloaded from the Hub's organisation sb3."""
+    if "rl-trained-agents" not in options.folder or options.exp_id > 0:
+        return
+    from rl_experiments.core.errors import NotFoundError, RLExperimentsError
+    from rl_experiments.runs import find_run
+
+    try:
+        find_run(options.folder, options.algo, options.env, options.exp_id)
+    except NotFoundError as missing:
+        from rl_experiments.hub import download_run
+
+        print(f"{missing}. Downloading it from the Hub (sb3)", file=sys.stderr)
+        try:
+            download_run(options.algo, options.env, options.folder, exp_id=options.exp_id)
+        except RLExperimentsError as error:
+            raise NotFoundError(f"{missing}. {error}") from None
 
 
 def summary(result: Evaluation) -> str:

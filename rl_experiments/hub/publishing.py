@@ -10,7 +10,8 @@ from rl_experiments.core.names import model_name
 from rl_experiments.evaluation import Evaluation, evaluate
 from rl_experiments.hub.bundle import REPLAY, Bundle
 from rl_experiments.hub.card import model_card
-from rl_experiments.hub.upload import DEADLINE, upload_bundle, upload_command, why_no_upload
+from rl_experiments.hub.transfer import DEADLINE
+from rl_experiments.hub.upload import upload_bundle, upload_command, why_no_upload
 from rl_experiments.recording import RecordingError, record, try_frame
 from rl_experiments.runs import LoadedAgent
 

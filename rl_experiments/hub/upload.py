@@ -1,24 +1,13 @@
-"""
-Uploading a bundle, in a process of its own.
-
-The Hub's client has no timeouts: a Hub that hangs would hang it for ever. A child process can be ended at a deadline.
-"""
+"""Uploading a bundle."""
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from rl_experiments.hub.bundle import Bundle
+from rl_experiments.hub.transfer import DEADLINE, in_child_process
 
-DEADLINE = 600.0
-"""Seconds after which an upload is given up."""
-TOKEN_VARIABLE = "RL_EXPERIMENTS_UPLOAD_TOKEN"
 _HOW_TO_GET_A_TOKEN = "there is no token: run 'hf auth login', or set HF_TOKEN"
 
 
@@ -38,20 +27,13 @@ def upload_command(bundle: Bundle) -> str:
     return shlex.join(["hf", "upload", bundle.repo_id, str(bundle.folder)])
 
 
-def known_token(token: str | None) -> str | None:
-    """:return: the token that was given, or the one that is saved on this machine"""
-    from huggingface_hub import get_token
-
-    return token or get_token()
-
-
 def why_no_upload(token: str | None) -> str | None:
     """:return: why an upload cannot even begin, or None"""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    return None if known_token(token) else _HOW_TO_GET_A_TOKEN
+    return None if token or get_token() else _HOW_TO_GET_A_TOKEN
 
 
 def upload_bundle(
@@ -65,52 +47,14 @@ def upload_bundle(
     :param private: whether a new repository is private
     :param deadline: seconds after which it is given up
     """
-    reason = why_no_upload(token)
-    if reason is not None:
-        return UploadResult(None, reason)
+    obstacle = why_no_upload(token)
+    if obstacle is not None:
+        return UploadResult(None, obstacle)
     request = {
         "repo_id": bundle.repo_id,
         "folder": str(bundle.folder.resolve()),
         "message": message,
         "private": private,
     }
-    environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.hub.upload"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    try:
-        output, _ = process.communicate(json.dumps(request), timeout=deadline)
-    except subprocess.TimeoutExpired:
-        return UploadResult(None, f"the Hub did not finish within {deadline:g} seconds")
-    except KeyboardInterrupt:
-        return UploadResult(None, "it was interrupted")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    try:
-        answer = json.loads(output.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return UploadResult(None, f"the upload ended with exit code {process.returncode}")
+    answer = in_child_process("upload", request, token, deadline)
     return UploadResult(answer.get("url"), answer.get("reason"))
-
-
-def _upload_here(request: dict[str, str]) -> dict[str, str | None]:
-    """What the child process does."""
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=os.environ.get(TOKEN_VARIABLE))
-    try:
-        url = api.create_repo(request["repo_id"], private=bool(request["private"]), exist_ok=True)
-        api.upload_folder(repo_id=url.repo_id, folder_path=Path(request["folder"]), commit_message=request["message"])
-    except Exception as error:  # the client raises its own, httpx's, OSError, RuntimeError and ValueError
-        return {"url": None, "reason": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
-    return {"url": str(url), "reason": None}
-
-
-if __name__ == "__main__":
-    print(json.dumps(_upload_here(json.load(sys.stdin))))
