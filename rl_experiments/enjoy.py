@@ -93,11 +93,11 @@ def _fetch_published(options: argparse.Namespace) -> None:
     except NotFoundError as missing:
         from rl_experiments.hub import download_run
 
-        print(f"{missing}. Downloading it from the Hub (sb3)", file=sys.stderr)
+        print(f"{missing} Downloading it from the Hub (sb3)", file=sys.stderr)
         try:
             download_run(options.algo, options.env, options.folder, exp_id=options.exp_id)
         except RLExperimentsError as error:
-            raise NotFoundError(f"{missing}. {error}") from None
+            raise NotFoundError(f"{missing} {error}") from None
 
 
 def summary(result: Evaluation) -> str:

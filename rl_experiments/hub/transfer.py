@@ -31,7 +31,8 @@ def in_child_process(action: str, request: Mapping[str, Any], token: str | None,
     """
     environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
     process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.hub.transfer", action],
+        # The file itself, not the module: the package would import torch first.
+        [sys.executable, "-P", __file__, action],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

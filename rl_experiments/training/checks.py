@@ -95,9 +95,10 @@ def check_combinations(
     _check_nested(algorithm, hyperparameters, observation_space, trust)
     _check_train_freq(hyperparameters)
     if algorithm.off_policy and hyperparameters.normalize is not None and hyperparameters.get("frame_stack"):
+        origins = f"{hyperparameters.origin('normalize')}; {hyperparameters.origin('frame_stack')}"
         raise ConfigurationError(
-            f"normalize ({hyperparameters.origin('normalize')}) and frame_stack ({hyperparameters.origin('frame_stack')})"
-            f" do not go together with {algorithm.name}: its replay buffer would store unstacked frames"
+            f"normalize and frame_stack ({origins}) do not go together with {algorithm.name}: its replay buffer would"
+            " store unstacked frames"
         )
     return _check_batch(algorithm, hyperparameters, env_id) + _check_learning_starts(algorithm, hyperparameters)
 
