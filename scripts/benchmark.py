@@ -42,6 +42,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("rl_zoo3", "stable_baselines3", "torch", "gymnasium", "numpy", "ale_py")
 HEAVY = ("torch", "gymnasium", "numpy", "stable_baselines3", "jax")
 CHILD_LIMIT = 600.0
+QUIET = 0.1
+"""Cores in use, below which the machine counts as idle."""
 
 BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
 
@@ -116,12 +118,14 @@ class Plan:
     :param rounds: how often each side is measured
     :param seconds: how long the learning is timed, at least
     :param start_ups: how often each command line is timed
+    :param patience: how many seconds to wait for a quiet machine, before each training that is to have one
     """
 
     folder: Path
     rounds: int
     seconds: float
     start_ups: int
+    patience: float
 
     def new_folder(self) -> Path:
         """:return: an empty folder"""
@@ -168,6 +172,26 @@ def busy_process() -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def busy_seconds() -> float | None:
+    """:return: what all cores together have worked since the system started, where it tells"""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return None
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def await_quiet(patience: float) -> None:
+    """Wait until the machine has had nothing to do for a second, but no longer than this many seconds."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = busy_seconds()
+        time.sleep(1)
+        after = busy_seconds()
+        if before is None or after is None or after - before < QUIET:
+            return
 
 
 LOADS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
@@ -331,13 +355,23 @@ def training(case: Case, plan: Plan) -> Iterator[Row]:
             for number in range(plan.rounds):
                 cache = plan.new_folder()  # ours chooses its threads anew in each round
                 order = sides()[:: -1 if number % 2 else 1]
-                results = {side.name: train(side, case, configuration, plan, cache, plan.seconds) for side in order}
-                texts = [f"{result.speed:.1f} ({name}, {result.threads})" for name, result in results.items()]
-                say(f"{case.name}, {load}, round {number + 1}: {', '.join(texts)} steps/s")
+                results = {}
+                for side in order:
+                    await_quiet(plan.patience if load == "idle" else 0)
+                    results[side.name] = train(side, case, configuration, plan, cache, plan.seconds)
+                say(f"{case.name}, {load}, round {number + 1}: {summary(results)}")
                 rounds.append(results)
             remembered = train(sides()[0], case, configuration, plan, cache, 0)
         yield speed_row(case, load, rounds)
         yield start_row(case, load, rounds, remembered)
+
+
+def summary(results: Mapping[str, Measurement]) -> str:
+    """:return: one round in a line"""
+    return ", ".join(
+        f"{name} {result.speed:.1f} steps/s with {result.threads} (others used {result.other_cores:.2f} cores)"
+        for name, result in results.items()
+    )
 
 
 def write_configuration(case: Case, plan: Plan) -> Path:
@@ -484,6 +518,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=list(BENCHMARKS), help="Only this one.")
     parser.add_argument("--rounds", type=int, help="Rounds, in each of which each side trains once. (default: 3)")
     parser.add_argument("--quick", action="store_true", help="Short measurements, and one round if not told otherwise.")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="How long to wait for a quiet machine before each training on an idle one. (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write everything that was measured to this file.")
     return parser
 
@@ -497,7 +538,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
         rounds = max(1, options.rounds or (1 if options.quick else 3))
-        plan = Plan(Path(folder), rounds, 2.0 if options.quick else 5.0, 2 if options.quick else 5)
+        seconds, start_ups = (2.0, 2) if options.quick else (5.0, 5)
+        plan = Plan(Path(folder), rounds, seconds, start_ups, options.patience)
         try:
             for name in names:
                 rows.extend(BENCHMARKS[name](plan))
@@ -508,9 +550,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if rows:
                 print("\n".join(f"- {name}: {value}" for name, value in about.items()))
                 print(markdown(rows), flush=True)
-    if options.json:
-        content = {"machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            if options.json:
+                content = {"machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
+                options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
 
 

@@ -39,6 +39,14 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty memory of this machine."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("RL_EXPERIMENTS_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
 def command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., CommandResult]:

@@ -106,7 +106,7 @@ def holds_symbol(value: Any) -> bool:
 def replace_symbols(value: Any, resolve: Callable[[Symbol], Any]) -> Any:
     """:return: the value with every name replaced by what it stands for"""
     if isinstance(value, dict):
-        return {key: replace_symbols(item, resolve) for key, item in value.items()}
+        return {replace_symbols(key, resolve): replace_symbols(item, resolve) for key, item in value.items()}
     if isinstance(value, list):
         return [replace_symbols(item, resolve) for item in value]
     if isinstance(value, tuple):

@@ -12,6 +12,7 @@ from rl_experiments.config.sources import Block
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Symbol
+from rl_experiments.core.symbols import Symbol
 
 COMMAND_LINE = "command line"
 
@@ -22,7 +23,7 @@ RUN_KEYS = ("n_timesteps", "n_envs", "callback")
 NOISE_KEYS = ("noise_type", "noise_std")
 SPECIAL_KEYS = (*RECIPE_KEYS, *RUN_KEYS, *NOISE_KEYS)
 """Keys that are no arguments of the algorithm's constructor."""
-_TEXT_KEYS = (
+TEXT_KEYS = (
     "policy_kwargs",
     "replay_buffer_class",
     "replay_buffer_kwargs",
@@ -67,7 +68,7 @@ class Hyperparameters(Mapping[str, Any]):
         """
         value = self.entries.get(name, default)
         try:
-            if isinstance(value, str) and name in _TEXT_KEYS:
+            if isinstance(value, str) and name in TEXT_KEYS:
                 return grammar.parse(value)
             return value
         except ConfigurationError as error:
@@ -196,8 +197,8 @@ def named_classes(value: Any, key: str) -> list[tuple[str, dict[str, Any]]]:
             name, arguments = next(iter(item.items()))
         else:
             name, arguments = item, {}
-        if isinstance(name, type):
-            name = f"{name.__module__}.{name.__qualname__}"
+        if isinstance(name, Symbol):
+            name = str(name)
         elif isinstance(name, Symbol):
             name = str(name)
         if not isinstance(arguments, (Mapping, type(None))) or not name or not isinstance(name, str):

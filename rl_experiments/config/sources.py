@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import runpy
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.suggest import hint
+from rl_experiments.core.symbols import Symbol
+from rl_experiments.core.symbols import Symbol
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _read_source(conf_file: str) -> tuple[str, Mapping[str, Any]]:
     if path.suffix == ".py":
         if not path.is_file():
             raise NotFoundError(f"There is no file {conf_file}.{_beside(path)}")
-        return conf_file, _as_mapping(_attribute(lambda: runpy.run_path(str(path)), conf_file), conf_file)
+        return conf_file, _as_mapping(_attribute(lambda: vars(_import_file(path)), conf_file), conf_file)
     return conf_file, _as_mapping(_attribute(lambda: vars(importlib.import_module(conf_file)), conf_file), conf_file)
 
 
@@ -126,7 +128,27 @@ def _attribute(load: Any, source: str) -> Any:
         raise ConfigurationError(f"{source} failed: {type(error).__name__}: {error}") from error
     if "hyperparams" not in namespace:
         raise ConfigurationError(f"{source} holds no dictionary 'hyperparams'.{hint('hyperparams', namespace)}")
-    return namespace["hyperparams"]
+    return _with_names(namespace["hyperparams"])
+
+
+def _import_file(path: Path) -> Any:
+    """Import a .py file under its own name, so that classes defined in it can be named."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _with_names(value: Any) -> Any:
+    """Classes in Python hyperparameters become names, as a YAML file would have them and as they are saved."""
+    if isinstance(value, Mapping):
+        return {_with_names(key): _with_names(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_with_names(item) for item in value)
+    return Symbol(f"{value.__module__}.{value.__qualname__}") if isinstance(value, type) else value
 
 
 def _beside(path: Path) -> str:
@@ -148,4 +170,16 @@ def _as_block(block: Any, key: str, source: str) -> Mapping[str, Any]:
     bad = [name for name in block if not isinstance(name, str)]
     if bad:
         raise ConfigurationError(f"{source}: block {key} has a hyperparameter that is no name: {bad[0]!r}")
-    return block
+    return {name: _by_name(value) for name, value in block.items()}
+
+
+def _by_name(value: Any) -> Any:
+    """Classes that a Python configuration holds, as the names that YAML would have."""
+    if isinstance(value, type):
+        module = "nn" if value.__module__.startswith("torch.nn.modules.") else value.__module__
+        return Symbol(f"{module}.{value.__qualname__}")
+    if isinstance(value, Mapping):
+        return {_by_name(key): _by_name(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_by_name(item) for item in value)
+    return value

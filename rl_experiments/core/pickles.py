@@ -12,7 +12,8 @@ import importlib
 import inspect
 import io
 import pickle
-from typing import Any
+import types
+from typing import Any, ClassVar
 
 from rl_experiments.core.errors import RLExperimentsError, UntrustedError
 from rl_experiments.core.symbols import Trust
@@ -145,7 +146,11 @@ def _renamed(module: str) -> str:
     return module
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """Python's own implementation, because the one in C lets a pickle set attributes of the classes that it names."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
     def __init__(self, stream: io.BytesIO, trust: Trust) -> None:
         super().__init__(stream)
         self._trust = trust
@@ -166,6 +171,15 @@ class _Unpickler(pickle.Unpickler):
         if not exact and not (inspect.isclass(found) and found.__module__ == module):
             raise ForbiddenName(path)
         return found
+
+    def _build(self) -> None:
+        """Set the state of an object, but never change a class or a function of a library."""
+        target = self.stack[-2]  # type: ignore[attr-defined]
+        if isinstance(target, (type, types.FunctionType)):
+            raise ForbiddenName(f"{target.__module__}.{target.__qualname__}")
+        self.load_build()  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = _build
 
 
 def load_trusted(content: bytes) -> Any:

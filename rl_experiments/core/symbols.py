@@ -163,6 +163,8 @@ def import_symbol(name: str | Symbol, trust: Trust, what: str, base: type | None
             raise ConfigurationError(f"{what}: '{symbol}' is no {expected}")
     elif trust.any_name:
         remember_use(path)
+        # A class that a module passes on is saved in a model under the name of the module that defines it.
+        remember_use(f"{getattr(found, '__module__', module_name)}.{getattr(found, '__qualname__', attribute)}")
     return found
 
 

@@ -14,6 +14,7 @@ from rl_experiments.core.errors import ConfigurationError, NotFoundError, Untrus
 from rl_experiments.core.symbols import Symbol
 
 _PYTHON = "tag:yaml.org,2002:python/"
+_DEEPEST = 100
 _ORDERED_DICT = f"{_PYTHON}object/apply:collections.OrderedDict"
 
 try:
@@ -53,9 +54,8 @@ def _python_tag(loader: Any, suffix: str, node: yaml.Node) -> Any:
 _Loader.add_constructor(_ORDERED_DICT, _ordered_dict)
 _Loader.add_multi_constructor(_PYTHON, _python_tag)
 # YAML 1.1 takes 1e-3 for a string; everybody who writes it means a number.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_NUMBER = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -69,6 +69,8 @@ _Dumper.add_representer(
     OrderedDict,
     lambda dumper, data: dumper.represent_sequence(_ORDERED_DICT, [[[key, value] for key, value in data.items()]]),
 )
+# A string that our loader would take for a number is written in quotes.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
 _Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_list(list(data)))
 _Dumper.add_representer(Symbol, lambda dumper, data: dumper.represent_str(str(data)))
 
@@ -81,6 +83,7 @@ def parse(text: str, source: str) -> Any:
     :raises UntrustedError: if it has a tag that would run code
     """
     try:
+        _check_depth(text)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader with three harmless tags)
     except UntrustedError as error:
         raise UntrustedError(f"{source}: {error}") from None
@@ -88,6 +91,15 @@ def parse(text: str, source: str) -> Any:
         raise ConfigurationError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigurationError(f"{source} is no valid YAML: it is nested too deeply") from None
+
+
+def _check_depth(text: str) -> None:
+    """libyaml composes nested nodes recursively, and a file that is nested too deeply would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_BaseLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise RecursionError
 
 
 def read(path: Path) -> Any:

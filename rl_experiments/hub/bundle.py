@@ -2,8 +2,8 @@
 The bundle: a folder that is, file for file, a Hub repository.
 
 It holds what the zoo pushes, under the same names. The model is the run's own file, byte for byte. Beside the folder
-lies a manifest that
-lists what was written, so that a later build can take its own old files away and leave the user's alone.
+lies a manifest that lists what was written, so that a later build can take its own old files away and leave the user's
+alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -83,16 +83,23 @@ class Bundle:
         name = model_name(agent.algorithm, agent.run.env_id)
         archive = self.folder / f"{name}.zip"
         _copy(agent.saved.path, archive)
-        _unzip(archive, self.folder / name)
+        written = [archive, *_unzip(archive, self.folder / name)]
         if agent.saved.statistics is not None:
-            _copy(agent.saved.statistics, self.folder / "vec_normalize.pkl")
+            written.append(self.folder / "vec_normalize.pkl")
+            _copy(agent.saved.statistics, written[-1])
         run = agent.run
-        write_text(self.folder / "config.yml", yaml_io.dump_like_the_zoo(run.hyperparameters))
-        write_text(self.folder / "args.yml", yaml_io.dump_like_the_zoo(published_arguments(run.arguments)))
-        write_text(self.folder / "env_kwargs.yml", yaml_io.dump(published_env_kwargs(agent)))
-        write_text(self.folder / ".gitattributes", _GIT_ATTRIBUTES)
-        _write_metrics(agent, self.folder / "train_eval_metrics.zip")
-        self._write_manifest()
+        texts = {
+            "config.yml": yaml_io.dump_like_the_zoo(run.hyperparameters),
+            "args.yml": yaml_io.dump_like_the_zoo(published_arguments(run.arguments)),
+            "env_kwargs.yml": yaml_io.dump(published_env_kwargs(agent)),
+            ".gitattributes": _GIT_ATTRIBUTES,
+        }
+        for text_name, text in texts.items():
+            written.append(self.folder / text_name)
+            write_text(written[-1], text)
+        written.append(self.folder / "train_eval_metrics.zip")
+        _write_metrics(agent, written[-1])
+        self._write_manifest(written)
 
     def write_results(self, evaluation: Evaluation) -> None:
         """Write the evaluation under the zoo's keys, and the returns of all episodes."""
@@ -109,30 +116,41 @@ class Bundle:
         if evaluation.success_rate is not None:
             content["success_rate"] = evaluation.success_rate
         write_text(self.folder / RESULTS, json.dumps(content, indent=2) + "\n")
-        self._write_manifest()
+        self._add_to_manifest(self.folder / RESULTS)
 
-    def write_card(self, text: str) -> None:
-        """Write the model card."""
+    def write_card(self, text: str, replay: Path | None = None) -> None:
+        """
+        Write the model card, the last file.
+
+        :param replay: the video that was recorded into the folder before
+        """
         write_text(self.folder / CARD, text)
-        self._write_manifest()
+        self._add_to_manifest(self.folder / CARD, *([replay] if replay else []))
 
     def _remove_old_files(self) -> None:
         """Take away what an earlier build wrote, and nothing else."""
-        try:
-            names = [entry["path"] for entry in json.loads(self.manifest.read_text(encoding="utf-8"))["files"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return
         root = self.folder.resolve()
-        for name in names:
-            path = self.folder / str(name)
+        for name in self._names_in_manifest():
+            path = self.folder / name
             if path.resolve().is_relative_to(root):
                 path.unlink(missing_ok=True)
 
-    def _write_manifest(self) -> None:
+    def _names_in_manifest(self) -> list[str]:
+        try:
+            entries = json.loads(self.manifest.read_text(encoding="utf-8"))["files"]
+            return [str(entry["path"]) for entry in entries]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _add_to_manifest(self, *written: Path) -> None:
+        self._write_manifest([*(self.folder / name for name in self._names_in_manifest()), *written])
+
+    def _write_manifest(self, written: Iterable[Path]) -> None:
+        """List the files of ours; the user's own in the folder are not among them."""
         entries = [
             {"path": path.relative_to(self.folder).as_posix(), "size": path.stat().st_size, "sha256": sha256_of(path)}
-            for path in self.files()
-            if path.name != ".DS_Store"
+            for path in sorted(set(written))
+            if path.is_file()
         ]
         write_text(self.manifest, json.dumps({"repository": self.repo_id, "files": entries}, indent=2) + "\n")
 
@@ -166,8 +184,9 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _unzip(archive: Path, folder: Path) -> None:
+def _unzip(archive: Path, folder: Path) -> list[Path]:
     """Write the members of a model's zip as files; names that leave the folder are refused."""
+    written = []
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             parts = PurePosixPath(member.filename)
@@ -175,7 +194,9 @@ def _unzip(archive: Path, folder: Path) -> None:
                 continue
             if parts.is_absolute() or ".." in parts.parts or len(parts.parts) != 1:
                 raise ConfigurationError(f"{archive} has a member with a path: '{member.filename}'")
-            write_bytes(folder / parts.name, opened.read(member))
+            written.append(folder / parts.name)
+            write_bytes(written[-1], opened.read(member))
+    return written
 
 
 def _write_metrics(agent: LoadedAgent, target: Path) -> None:

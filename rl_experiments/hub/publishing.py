@@ -111,14 +111,14 @@ def publish(
         except RecordingError as error:
             no_replay = str(error)
             say(f"There is no replay: {no_replay}")
-    bundle.write_card(model_card(agent, bundle, evaluation, replay.name if replay else None, no_replay))
+    bundle.write_card(model_card(agent, bundle, evaluation, replay.name if replay else None, no_replay), replay)
     url, reason = None, obstacle or "it was not asked for"
     if upload and not obstacle:
         say(f"Uploading to {bundle.repo_id}")
         answer = upload_bundle(bundle, message=commit_message, token=token, private=private, deadline=deadline)
         url, reason = answer.url, answer.reason or ""
     return Publication(
-        bundle, evaluation, replay, no_replay, url, reason if url is None else None, upload_command(bundle)
+        bundle, evaluation, replay, no_replay, url, reason if url is None else None, upload_command(bundle, private)
     )
 
 

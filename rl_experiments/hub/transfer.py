@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 DEADLINE = 600.0
 """Seconds after which a transfer is given up."""
+_PAUSES = (1.0, 5.0)
+"""Seconds before a second and a third attempt."""
 TOKEN_VARIABLE = "RL_EXPERIMENTS_HUB_TOKEN"
 
 
@@ -32,7 +36,7 @@ def in_child_process(action: str, request: Mapping[str, Any], token: str | None,
     environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
     process = subprocess.Popen(
         # The file itself, not the module: the package would import torch first.
-        [sys.executable, "-P", __file__, action],
+        [sys.executable, "-P", __file__, action, str(deadline)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -84,13 +88,49 @@ def _download(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What the child process does: an action and its request in, one line of JSON out."""
+    """What the child process does: an action, a deadline and a request in, one line of JSON out."""
     action = {"upload": _upload, "download": _download}[sys.argv[1]]
-    try:
-        answer = action(json.load(sys.stdin))
-    except Exception as error:  # the client raises its own, httpx's, OSError, RuntimeError and ValueError
-        answer = {"reason": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
-    print(json.dumps(answer))
+    _end_after(float(sys.argv[2]) + 5)
+    print(json.dumps(_until_it_works(action, json.load(sys.stdin))))
+
+
+def _until_it_works(
+    action: Callable[[Mapping[str, Any]], dict[str, Any]], request: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Try again what may pass. A second upload sends only what is not there yet."""
+    from huggingface_hub import constants
+
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return action(request)
+        except Exception as error:  # the client raises its own, httpx's, OSError, RuntimeError and ValueError
+            # Only the Xet library raises this very class, for a Hub without Xet too: the client has no way around it.
+            if type(error) is ConnectionError and not constants.HF_HUB_DISABLE_XET:
+                constants.HF_HUB_DISABLE_XET = True
+                continue
+            pause = next(pauses, None)
+            if pause is None or _is_final(error):
+                return {"reason": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
+            time.sleep(pause)
+
+
+def _is_final(error: BaseException) -> bool:
+    """:return: whether trying again would change nothing: the Hub said no, or what was asked for makes no sense"""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return 400 <= status < 500 and status not in (408, 429)
+    if isinstance(error, ValueError):  # an answer that is no JSON comes from a Hub in trouble
+        return not isinstance(error, json.JSONDecodeError)
+    return isinstance(error, OfflineModeIsEnabled) or (error.__cause__ is not None and _is_final(error.__cause__))
+
+
+def _end_after(seconds: float) -> None:
+    """End this process even if its parent is no longer there to do so."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 if __name__ == "__main__":

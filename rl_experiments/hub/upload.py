@@ -22,9 +22,9 @@ class UploadResult:
     reason: str | None = None
 
 
-def upload_command(bundle: Bundle) -> str:
+def upload_command(bundle: Bundle, private: bool = False) -> str:
     """:return: the one command that uploads the folder by hand"""
-    return shlex.join(["hf", "upload", bundle.repo_id, str(bundle.folder)])
+    return shlex.join(["hf", "upload", bundle.repo_id, str(bundle.folder), *(["--private"] if private else [])])
 
 
 def why_no_upload(token: str | None) -> str | None:

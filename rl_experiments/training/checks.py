@@ -214,12 +214,12 @@ def _check_batch(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id:
         f"batch_size is {int(batch)} ({hyperparameters.origin('batch_size')}), but a rollout has only {rollout} steps:"
         f" n_steps * n_envs ({hyperparameters.origin('n_steps')})"
     )
-    names = ("batch_size", "n_steps", "n_envs")
-    unchanged = "command line" not in {hyperparameters.origin(name) for name in names if name in hyperparameters}
+    names = [name for name in ("batch_size", "n_steps", "n_envs") if name in hyperparameters]
+    block = hyperparameters.block
     if (
-        unchanged
-        and hyperparameters.block
-        and is_block_of_the_zoo(algorithm.name, env_id, hyperparameters.block.values)
+        block is not None
+        and all(hyperparameters.origin(name) == block.origin for name in names)
+        and is_block_of_the_zoo(algorithm.name, env_id, block.values)
     ):
         # Five blocks of the zoo are like this, and agents were published that were trained so.
         return [f"{message}. As in the zoo, each batch is the whole rollout"]

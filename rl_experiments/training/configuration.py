@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.algorithms import Algorithm
 from rl_experiments.algorithms.sb3 import build_model, model_parameters
 from rl_experiments.config import grammar
-from rl_experiments.config.hyperparameters import COMMAND_LINE, Hyperparameters, named_classes
+from rl_experiments.config.hyperparameters import COMMAND_LINE, TEXT_KEYS, Hyperparameters, named_classes
 from rl_experiments.config.sources import find_block
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust, import_symbol
@@ -62,7 +62,9 @@ class Configuration:
         that was really made.
         """
         values = {
-            name: grammar.to_text(value) if grammar.holds_symbol(value) else value
+            name: grammar.to_text(value)
+            if name in TEXT_KEYS and grammar.holds_symbol(value)
+            else grammar.replace_symbols(value, str)
             for name, value in self.hyperparameters.items()
         }
         if self.recipe.kwargs:

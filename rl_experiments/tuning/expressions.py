@@ -69,21 +69,21 @@ class Expression:
 def _check(node: ast.expr, text: str) -> None:
     match node:
         case ast.Constant(value=int() | float()) | ast.Name():
-            return
+            pass
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _check(operand, text)
+            _check(operand, text)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             _check(left, text)
-            return _check(right, text)
+            _check(right, text)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS and arguments:
             for argument in arguments:
                 _check(argument, text)
-            return None
         case ast.Call(func=ast.Name(id=name)) if name not in _FUNCTIONS:
             raise ConfigurationError(f"There is no function '{name}' in '{text}'.{hint(name, _FUNCTIONS)}")
-    raise ConfigurationError(
-        f"'{ast.unparse(node)}' is not understood in '{text}'. Expected numbers, names and arithmetic"
-    )
+        case _:
+            raise ConfigurationError(
+                f"'{ast.unparse(node)}' is not understood in '{text}'. Expected numbers, names and arithmetic"
+            )
 
 
 def _evaluate(node: ast.expr, text: str, known: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ Search spaces: which hyperparameters a study samples, and from where.
 
 An entry has one of these:
 
-- ``float: [low, high]``, ``int: [low, high]``: between the two, both included; with ``log: true`` on a logarithmic scale
+- ``float: [low, high]``, ``int: [low, high]``: between the two, both included; ``log: true`` for a logarithmic scale
 - ``power_of_two: [low, high]``: 2 to the power of a whole number between the two
 - ``one_minus: [low, high]``: 1 - x, with x between the two on a logarithmic scale, for what is close to 1
 - ``choices: [a, b]``: one of them; ``choices: {name: value}`` gives names to values that are more than a word or number
@@ -22,16 +22,17 @@ An entry has one of these:
 and may have some of these:
 
 - ``at_most: formula``: a larger value is cut down to that. The range stays the same for all trials, as samplers need it
-- ``when: {name: value}`` (or ``{name: [values]}``): only where that holds; ``otherwise`` is the value where it does not,
-  and without it the value stays what it is without tuning
+- ``when: {name: value}`` (or ``{name: [values]}``): only where that holds; ``otherwise`` is the value where it does
+  not, and without it the value stays what it is without tuning
 - ``helper: true``: no hyperparameter, only a value for formulas
 
-``policy_kwargs.x`` is a key of the mapping ``policy_kwargs``; the other keys stay as they are. Formulas and conditions see
-the entries above theirs, and below them the values that are not tuned.
+``policy_kwargs.x`` is a key of the mapping ``policy_kwargs``; the other keys stay as they are. Formulas and conditions
+see the entries above theirs, and the values that are not tuned.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -210,9 +211,7 @@ class Entry:
 
     def applies(self, known: Mapping[str, Any]) -> bool:
         """Whether its condition holds."""
-        return all(
-            any(_same(known.get(name), value) for value in values) for name, values in (self.when or {}).items()
-        )
+        return all(any(_same(known.get(name), value) for value in values) for name, values in (self.when or {}).items())
 
     def draw(self, source: Source, known: Mapping[str, Any]) -> Any:
         """:return: a value"""
@@ -250,9 +249,7 @@ class SearchSpace:
         """:return: the space without these hyperparameters, and without helpers that nothing needs then"""
         left = [entry for entry in self.entries if entry.root not in set(names)]
         needed = {name for entry in left for name in entry.needs}
-        return SearchSpace(
-            self.origin, tuple(entry for entry in left if not entry.helper or entry.key in needed)
-        )
+        return SearchSpace(self.origin, tuple(entry for entry in left if not entry.helper or entry.key in needed))
 
     def sample(self, source: Source, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -285,9 +282,7 @@ class SearchSpace:
             if not entry.applies(known):
                 if entry.otherwise:
                     self._keep(entry, entry.otherwise[0], known, values)
-            elif isinstance(entry.domain, Computed) and entry.needs & used:
-                self._keep(entry, entry.draw(source, known), known, values)
-            elif not isinstance(entry.domain, Computed) and entry.parameter in parameters:
+            elif entry.needs & used if isinstance(entry.domain, Computed) else entry.parameter in parameters:
                 self._keep(entry, entry.draw(source, known), known, values)
             elif entry.key in parameters:
                 self._keep(entry, parameters[entry.key], known, values)
@@ -311,9 +306,9 @@ class SearchSpace:
         if entry.helper:
             return
         if entry.root == entry.name:
-            values[entry.name] = value
+            values[entry.name] = copy.deepcopy(value)
         else:
-            values.setdefault(entry.root, {})[entry.key] = value
+            values.setdefault(entry.root, {})[entry.key] = copy.deepcopy(value)
 
 
 class RandomSource:
@@ -540,7 +535,5 @@ def _check_unique(entries: Sequence[Entry], origin: str) -> None:
         for entry in entries:
             name = getattr(entry, what)
             if name in seen:
-                raise ConfigurationError(
-                    f"{origin}: {seen[name]} and {entry.name} are both kept as '{name}'; their trials could not be told apart"
-                )
+                raise ConfigurationError(f"{origin}: {seen[name]} and {entry.name} would both be kept as '{name}'")
             seen[name] = entry.name

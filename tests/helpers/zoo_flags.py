@@ -38,6 +38,10 @@ with contextlib.redirect_stdout(io.StringIO()):
             importlib.import_module(broken)
         except ImportError:
             sys.modules[broken] = _Anything(broken)
+    if module == "push_to_hub":  # it imports a name that the package no longer has
+        importlib.import_module("huggingface_sb3")
+        hub = importlib.import_module("huggingface_sb3.push_to_hub")
+        hub.__dict__.setdefault("generate_metadata", None)
     imported = importlib.import_module(f"rl_zoo3.{module}")
     sys.argv = [module]
     argparse.ArgumentParser.parse_args = _capture  # type: ignore[method-assign, assignment]

@@ -134,9 +134,7 @@ def test_several_environments_train_at_once(algo: str, tmp_path: Path) -> None:
     hyperparams = {"n_envs": 3}
     if algo in ("dqn", "sac"):
         hyperparams["gradient_steps"] = -1
-    result = tiny_experiment(
-        algo, ENVIRONMENTS[algo], tmp_path, hyperparams, eval_freq=90, n_eval_envs=2
-    ).run()
+    result = tiny_experiment(algo, ENVIRONMENTS[algo], tmp_path, hyperparams, eval_freq=90, n_eval_envs=2).run()
     assert result.model.n_envs == 3
     assert [file.name for file in result.run.monitor_files()] == [f"{index}.monitor.csv" for index in range(3)]
 

@@ -1,0 +1,118 @@
+"""The benchmark: that it measures what it says, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark_script", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def plan(benchmark, tmp_path):
+    return benchmark.Plan(tmp_path, rounds=1, seconds=0.1, start_ups=1, patience=0)
+
+
+def measurement(benchmark, speed, threads=1, start=3.0):
+    return benchmark.Measurement(speed, threads, start, 1.0, 0.0)
+
+
+def test_ratio_is_the_median_over_the_better_of_the_zoo_in_each_round(benchmark):
+    names = [side.name for side in benchmark.sides()]
+    rounds = [
+        dict.fromkeys(names[1:], measurement(benchmark, 50.0)) | {"ours": measurement(benchmark, speed)}
+        for speed in (100.0, 50.0, 10.0)
+    ]
+    rounds[0][names[1]] = measurement(benchmark, 200.0)
+    row = benchmark.speed_row(benchmark.CASES["ppo-cartpole"], "idle", rounds)
+    assert row.data["ratios"] == [0.5, 1.0, 0.2]
+    assert row.cells["ours / best of zoo"] == "0.50"
+
+
+def test_calibration_is_what_the_first_start_took_longer(benchmark):
+    rounds = [{side.name: measurement(benchmark, 1.0, start=7.5) for side in benchmark.sides()}]
+    row = benchmark.start_row(benchmark.CASES["dqn-atari"], "busy", rounds, measurement(benchmark, 1.0, start=4.0))
+    assert row.cells["calibration"] == "3.5"
+
+
+def test_both_sides_get_the_hyperparameters_of_the_zoo(benchmark, plan):
+    case = benchmark.CASES["dqn-atari"]
+    entry = yaml.safe_load(benchmark.write_configuration(case, plan).read_text())[case.env]
+    assert entry["batch_size"] == 32
+    assert entry["learning_starts"] == 1000
+    assert entry["callback"] == "benchmark_clock.Clock"
+
+
+def test_rows_of_one_title_are_one_table(benchmark):
+    rows = [benchmark.Row(title, {"a": text}, {}) for title, text in (("x", "1"), ("y", "2"), ("x", "3"))]
+    lines = [line for line in benchmark.markdown(rows).splitlines() if line]
+    assert lines == ["### x", "| a |", "| --- |", "| 1 |", "| 3 |", "### y", "| a |", "| --- |", "| 2 |"]
+
+
+def test_children_choose_their_own_threads_and_have_their_own_memory(benchmark, plan, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    env = benchmark.child_environment(plan.folder)
+    assert "OMP_NUM_THREADS" not in env
+    assert env["RL_EXPERIMENTS_CACHE"] == str(plan.folder)
+
+
+def test_the_busy_process_ends_with_its_block(benchmark, monkeypatch):
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(benchmark.subprocess, "Popen", Recorded)
+    with pytest.raises(RuntimeError), benchmark.busy_process():
+        raise RuntimeError
+    assert [process.returncode is not None for process in started] == [True]
+
+
+def test_our_training_is_timed(benchmark, plan):
+    case = benchmark.CASES["ppo-cartpole"]
+    ours = benchmark.sides()[0]
+    configuration = benchmark.write_configuration(case, plan)
+    result = benchmark.train(ours, case, configuration, plan, plan.new_folder(), plan.seconds)
+    assert result.speed > 0
+    assert result.threads == result.calibration["count"]
+    assert result.start_seconds > 0
+
+
+def test_a_side_that_does_not_train_is_an_error(benchmark, plan):
+    case = benchmark.Case("ppo", "NoSuchEnv-v0", "CartPole-v1", 0)
+    configuration = benchmark.write_configuration(case, plan)
+    with pytest.raises(benchmark.BenchmarkError, match="NoSuchEnv"):
+        benchmark.train(benchmark.sides()[0], case, configuration, plan, plan.new_folder(), 0.1)
+
+
+@pytest.mark.slow
+def test_start_up_is_a_tenth_of_the_zoo(tmp_path):
+    file = tmp_path / "speed.json"
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, str(SCRIPT), "--only", "startup", "--quick", "--json", str(file)]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert "### Start-up" in result.stdout
+    rows = json.loads(file.read_text())["rows"]
+    assert all(row["data"]["heavy_imports"] == [] and row["data"]["ratio"] <= 0.1 for row in rows)
+    assert list(tmp_path.iterdir()) == [file]
