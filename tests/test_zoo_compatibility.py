@@ -63,7 +63,7 @@ def test_the_zoo_and_we_score_the_same(tmp_path: Path, command) -> None:
 ZOO: dict[str, tuple[str, str, list[str], list[str]]] = {
     "ppo": ("ppo", "CartPole-v1", ["n_steps:32", "n_envs:2", "batch_size:16", "learning_rate:'lin_0.01'"], []),
     "td3-normalised": ("td3", "Pendulum-v1", ["normalize:True", "learning_starts:50", "train_freq:4"], []),
-    "ppo-lstm": ("ppo_lstm", "CartPole-v1", ["n_steps:32", "n_envs:2", "policy:'MlpLstmPolicy'"], []),
+    "ppo-lstm": ("ppo_lstm", "CartPole-v1", ["n_steps:32", "n_envs:2", "batch_size:16", "policy:'MlpLstmPolicy'"], []),
     "a2c-with-kwargs": ("a2c", "Pendulum-v1", ["n_envs:2"], ["--env-kwargs", "g:9.0"]),
 }
 

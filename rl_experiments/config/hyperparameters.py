@@ -12,7 +12,6 @@ from rl_experiments.config.sources import Block
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Symbol
-from rl_experiments.core.symbols import Symbol
 
 COMMAND_LINE = "command line"
 
@@ -197,9 +196,7 @@ def named_classes(value: Any, key: str) -> list[tuple[str, dict[str, Any]]]:
             name, arguments = next(iter(item.items()))
         else:
             name, arguments = item, {}
-        if isinstance(name, Symbol):
-            name = str(name)
-        elif isinstance(name, Symbol):
+        if isinstance(name, Symbol) or isinstance(name, Symbol):
             name = str(name)
         if not isinstance(arguments, (Mapping, type(None))) or not name or not isinstance(name, str):
             raise ConfigurationError(f"{key}: {item!r} is no name of a class, and no name with its arguments below it")

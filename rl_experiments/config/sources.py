@@ -14,7 +14,6 @@ from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Symbol
-from rl_experiments.core.symbols import Symbol
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,17 @@ VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}
 class _Maker:
     """Makes one environment; a class, so that it can be sent to another process, which then imports what it needs."""
 
-    def __init__(self, recipe: EnvironmentRecipe, outermost: Callable[[gym.Env], gym.Env] | None) -> None:
+    def __init__(
+        self, recipe: EnvironmentRecipe, outermost: Callable[[gym.Env], gym.Env] | None, in_worker: bool
+    ) -> None:
         self.recipe = recipe
         self.outermost = outermost
+        self.in_worker = in_worker
 
     def make(self, **kwargs: Any) -> gym.Env:
         """The environment itself."""
+        if self.in_worker:
+            leave_interrupts_to_the_parent()
         return make_bare(self.recipe, kwargs)
 
     def wrap(self, env: gym.Env) -> gym.Env:
@@ -100,7 +106,7 @@ def make_envs(
     :param training: whether VecNormalize updates its statistics and normalises rewards
     :param outermost: a last wrapper around each single environment
     """
-    maker = _Maker(recipe, outermost)
+    maker = _Maker(recipe, outermost, vec_env == "subproc")
     kwargs = dict(recipe.monitor_kwargs)
     try:
         env: VecEnv = make_vec_env(
@@ -137,6 +143,15 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
     if recipe.frame_stack:
         env = VecFrameStack(env, recipe.frame_stack)
     return VecTransposeImage(env) if _needs_transpose(env) else env
+
+
+def leave_interrupts_to_the_parent() -> None:
+    """
+    Ctrl-C in a terminal reaches every process of the program; a worker that it ended would take the training with it.
+
+    To be called in a worker process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> VecNormalize:

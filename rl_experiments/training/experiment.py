@@ -32,7 +32,8 @@ from rl_experiments.core.errors import (
 )
 from rl_experiments.core.files import replacing
 from rl_experiments.core.symbols import remember_use
-from rl_experiments.envs import VEC_ENVS, has_action_masks, make_envs
+from rl_experiments.envs import VEC_ENVS, EnvironmentRecipe, has_action_masks, make_envs
+from rl_experiments.envs.making import leave_interrupts_to_the_parent
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
 from rl_experiments.training import threads
 from rl_experiments.training.callbacks import (
@@ -527,10 +528,15 @@ def _asynchronous_evaluators(experiment: Experiment, configuration: Configuratio
 
     recipe, seed = configuration.recipe, experiment.seed
     makers: list[Callable[[], VecEnv]] = [
-        functools.partial(make_envs, recipe, 1, seed + 1 + index, training=True)
+        functools.partial(_make_in_worker, recipe, seed + 1 + index)
         for index in range(configuration.hyperparameters.n_envs)
     ]
     return AsyncEval(makers, model.policy)
+
+
+def _make_in_worker(recipe: EnvironmentRecipe, seed: int) -> VecEnv:
+    leave_interrupts_to_the_parent()
+    return make_envs(recipe, 1, seed, training=True)
 
 
 def _masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,9 @@ def write_plots(study: optuna.Study, base: Path) -> Iterable[Path]:
 
     for name, plot in (("history", plot_optimization_history), ("importances", plot_param_importances)):
         try:
-            figure: Any = plot(study)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # few trials make poor importances; the plot shows how many there were
+                figure: Any = plot(study)
         except (ValueError, RuntimeError, ImportError):
             continue  # too few trials, or a package of Optuna's own is missing
         path = base.with_name(f"{base.name}_{name}.html")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Any
@@ -56,9 +57,10 @@ def sweep_in_processes(plan: Plan, study: optuna.Study, asked_to_stop: Callable[
         raise KeyboardInterrupt
     codes = [worker.exitcode for worker in workers if worker.exitcode]
     if codes:
-        raise TrainingError(
-            f"{len(codes)} of {len(workers)} processes ended on their own (exit code {codes[0]}); their trials failed"
-        )
+        message = f"{len(codes)} of {len(workers)} processes ended on their own (exit code {codes[0]})"
+        if len(codes) == len(workers):
+            raise TrainingError(message)
+        print(f"{message}; what they were training counts as failed", file=sys.stderr, flush=True)
 
 
 class _Shared:

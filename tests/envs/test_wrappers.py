@@ -12,6 +12,7 @@ import pytest
 
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.envs import wrappers
+from rl_experiments.envs.registry import find_spec
 from tests.conftest import ROOT
 from tests.helpers import zoo_wrappers
 from tests.helpers.commands import run_python
@@ -138,5 +139,5 @@ def test_a_wrapper_on_the_wrong_environment_is_a_configuration_error(wrapper: st
 
 
 def test_images_are_resized_to_the_shape_in_a_list() -> None:
-    env = gym.make("ALE/Pong-v5" if "ALE/Pong-v5" in gym.registry else "PongNoFrameskip-v4")
+    env = gym.make(find_spec("PongNoFrameskip-v4").id)
     assert wrappers.YAMLCompatResizeObservation(env, shape=[84, 60]).observation_space.shape == (84, 60, 3)

@@ -280,13 +280,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         body = b"" if self.command == "HEAD" else answer.body[:stop_after]
-        for start in range(0, len(body), _CHUNK):
-            piece = body[start : start + _CHUNK]
+        step = _CHUNK if rate is None else max(1, min(_CHUNK, int(rate / 10)))
+        for start in range(0, len(body), step):
+            piece = body[start : start + step]
+            self._wait(len(piece), rate)
             self.wfile.write(piece)
             record.sent += len(piece)
             if rate is not None:
                 self.wfile.flush()
-            self._wait(len(piece), rate)
         self.wfile.flush()
         if stop_after is not None:
             raise _Dropped

@@ -152,6 +152,7 @@ class Repository:
         body = f"{self.id} {parent} {title} {message} {author} {date} {len(self.commits)} {sorted(files)}".encode()
         commit = Commit(git_hash("commit", body), parent, title, message, author, date, dict(files))
         self.commits[commit.id] = commit
+        self.large.update({file.sha256: file.content for file in files.values() if file.lfs})
         self.branches[branch] = commit.id
         return commit
 

@@ -31,7 +31,7 @@ def trace(module: Any) -> list[Any]:
             observation, reward, terminated, truncated, _ = env.step(rng.uniform(-2, 2, 1).astype(np.float32))
             rows.append([np.asarray(observation).tolist(), float(reward)])
             if terminated or truncated:
-                rows.append([env.reset()[0].tolist(), 0.0])
+                rows.append([env.reset(seed=2)[0].tolist(), 0.0])
         result.append([name, list(env.observation_space.shape), rows])
     return result
 

@@ -311,6 +311,7 @@ def test_evaluations_are_where_they_should_be(tmp_path: Path) -> None:
         assert kept["results"].shape == (3, 3)
 
 
+@pytest.mark.slow
 def test_asynchronous_ars(tmp_path: Path) -> None:
     experiment = on_line(algo="ars", hyperparams={"n_envs": 2, "n_delta": 2}, n_timesteps=80)
     result = study.run_study(experiment, Study(n_trials=1, n_evaluations=2))
@@ -379,6 +380,7 @@ def test_processes(command: Callable[..., CommandResult], tmp_path: Path) -> Non
     assert sorted(trial.user_attrs["seed"] for trial in kept) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_fails_its_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "deadly.py").write_text(
         "import os\nimport gymnasium as gym\nfrom toy_envs import Line\n\n\n"
