@@ -9,7 +9,8 @@ How fast we are beside RL Baselines3 Zoo: both sides in turn, on this machine, w
 It prints tables in Markdown on stdout, and what it is doing on stderr. A speed is environment steps per second of the
 learning itself: a callback, the same for both sides, takes the time between the beginnings of two rollouts, after the
 warm-up. A ratio is one of ours over the better of the zoo's in the same round; the table has its median over the
-rounds. A row for something new is one more function in ``BENCHMARKS``.
+rounds, and the same for steps per second of processor time, which other processes disturb less. A row for
+something new is one more function in ``BENCHMARKS``.
 """
 
 from __future__ import annotations
@@ -195,9 +196,10 @@ def await_quiet(patience: float) -> None:
 
 
 LOADS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
-    "idle": contextlib.nullcontext,
-    "busy": busy_process,
+    "no": contextlib.nullcontext,
+    "yes": busy_process,
 }
+"""Whether another process keeps a core busy, of our own starting; that others are quiet is hoped, and measured."""
 
 
 def say(text: str) -> None:
@@ -345,6 +347,11 @@ class Measurement:
     other_cores: float
     calibration: Mapping[str, Any] | None = None
 
+    @property
+    def speed_per_core(self) -> float:
+        """Steps for each second of processor time: what others do beside it matters little to this."""
+        return self.speed / max(self.own_cores, 1e-9)
+
 
 def training(case: Case, plan: Plan) -> Iterator[Row]:
     """Speed and start of one training, with the rest of the machine idle and busy."""
@@ -357,9 +364,9 @@ def training(case: Case, plan: Plan) -> Iterator[Row]:
                 order = sides()[:: -1 if number % 2 else 1]
                 results = {}
                 for side in order:
-                    await_quiet(plan.patience if load == "idle" else 0)
+                    await_quiet(plan.patience if load == "no" else 0)
                     results[side.name] = train(side, case, configuration, plan, cache, plan.seconds)
-                say(f"{case.name}, {load}, round {number + 1}: {summary(results)}")
+                say(f"{case.name}, busy loop: {load}, round {number + 1}: {summary(results)}")
                 rounds.append(results)
             remembered = train(sides()[0], case, configuration, plan, cache, 0)
         yield speed_row(case, load, rounds)
@@ -423,22 +430,28 @@ def speed_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]
     speeds = {name: [results[name].speed for results in rounds] for name in names}
     ratios = [ours / max(zoo) for ours, *zoo in zip(*speeds.values(), strict=True)]
     threads = "/".join(str(results["ours"].threads) for results in rounds)
+    per_core = median(
+        results["ours"].speed_per_core / max(zoo.speed_per_core for name, zoo in results.items() if name != "ours")
+        for results in rounds
+    )
     others = median(result.other_cores for results in rounds for result in results.values())
     return Row(
         "Training, environment steps per second (median of the rounds)",
         {
             "training": case.name,
-            "other process": load,
+            "busy loop": load,
             **{name: f"{median(values):.1f}" for name, values in speeds.items()},
             "our threads": threads,
             "ours / best of zoo": f"{median(ratios):.2f}",
-            "of the rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            "range": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            "per processor second": f"{per_core:.2f}",
             "cores used by others": f"{others:.2f}",
         },
         {
             "rounds": [{name: asdict(result) for name, result in results.items()} for results in rounds],
             "ratio": median(ratios),
             "ratios": ratios,
+            "ratio_per_core": per_core,
         },
     )
 
@@ -451,7 +464,7 @@ def start_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]
         "Seconds from the launch to the first step",
         {
             "training": case.name,
-            "other process": load,
+            "busy loop": load,
             "ours, first time": f"{starts['ours']:.1f}",
             "ours, remembered": f"{remembered.start_seconds:.1f}",
             "zoo": f"{zoo:.1f}",
@@ -495,7 +508,10 @@ def machine() -> dict[str, str]:
 def git(*arguments: str) -> str:
     """:return: what git says of this checkout"""
     try:
-        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
+        return (
+            subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
+            or "unknown"
+        )
     except OSError:
         return "unknown"
 

@@ -120,6 +120,8 @@ def make_envs(
         )
     except (TypeError, AssertionError, ValueError) as error:
         raise ConfigurationError(f"{recipe.env_id} cannot be wrapped as configured: {error}") from error
+    except (EOFError, ConnectionError) as error:
+        raise ConfigurationError(f"{recipe.env_id} could not be made in a process of its own (see above)") from error
     try:
         return _wrap_vector(env, recipe, training)
     except BaseException:
@@ -166,7 +168,7 @@ def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> Ve
     except FileNotFoundError:
         raise NotFoundError(f"There are no normalisation statistics at {path}") from None
     try:
-        normalization = pickles.load_trusted(content) if recipe.trust.pickles else pickles.loads(content, recipe.trust)
+        normalization = pickles.loads_trusting(content, recipe.trust)
         if not isinstance(normalization, VecNormalize):
             raise ConfigurationError(f"{path} holds no normalisation statistics, but a {type(normalization).__name__}")
         normalization.set_venv(env)

@@ -16,9 +16,11 @@ from rl_experiments.training.checks import check_combinations, check_hyperparame
 from rl_experiments.training.configuration import merge_hyperparameters
 from rl_experiments.training.experiment import Prepared, prepare
 from rl_experiments.training.settings import Experiment
+from rl_experiments.tuning.entries import SearchSpace
 from rl_experiments.tuning.searching import PRUNERS, make_sampler
 from rl_experiments.tuning.settings import Study
-from rl_experiments.tuning.space import EdgeSource, RandomSource, SearchSpace, Source, load_space
+from rl_experiments.tuning.sources import EdgeSource, RandomSource, Source
+from rl_experiments.tuning.space import load_space
 
 STEPS_OF_AN_EVALUATION = 100_000
 """Without ``--n-evaluations`` a trial is evaluated once in so many steps."""

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.vec_env import VecNormalize
 
-from rl_experiments import Run, enjoy, load_agent, train
+from rl_experiments import EnvironmentRecipe, Run, enjoy, evaluate, load_agent, train
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.algorithms.sb3 import load_model, read_data
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
+from rl_experiments.envs import make_envs
 from tests.helpers.tampering import Touch, rewrite_data, serialized
 from tests.helpers.tiny import tiny_experiment
 
@@ -112,8 +114,6 @@ def test_malicious_weights_are_not_run(name: str, copied: Run, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["vecnormalize.pkl", "best_model_vecnormalize.pkl"])
 def test_malicious_statistics_are_not_run(name: str, normalized_run: Run, tmp_path: Path) -> None:
-    from rl_experiments import evaluate
-
     folder = tmp_path / "a2c" / normalized_run.path.name
     shutil.copytree(normalized_run.path, folder)
     for file in folder.rglob(name):
@@ -121,6 +121,20 @@ def test_malicious_statistics_are_not_run(name: str, normalized_run: Run, tmp_pa
     with pytest.raises(UntrustedError, match="vecnormalize"):
         evaluate(load_agent(folder, "best" if name.startswith("best") else "final"), n_episodes=1)
     assert not (tmp_path / "ran").exists()
+
+
+def test_trust_reads_old_statistics_too(normalized_run: Run, tmp_path: Path) -> None:
+    """Trust runs what cannot be read otherwise; what can be read needs no package of the time."""
+    folder = tmp_path / "a2c" / normalized_run.path.name
+    shutil.copytree(normalized_run.path, folder)
+    statistics = folder / "Pendulum-v1" / "vecnormalize.pkl"
+    env = make_envs(EnvironmentRecipe("Pendulum-v1"), 1, 0)
+    saved = pickle.dumps(VecNormalize.load(str(statistics), env), protocol=0)
+    old = saved.replace(b"gymnasium.spaces", b"gym.spaces")
+    assert b"gym.spaces" in old
+    statistics.write_bytes(old)
+    for trust in (False, True):
+        assert evaluate(load_agent(folder, trust=trust), n_episodes=1).lengths.tolist() == [200]
 
 
 def test_a_malicious_replay_buffer_is_not_run(tmp_path: Path, command) -> None:

@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The body, as it comes."""
         size = self._body_size()
         if size is not None:
-            while size > 0 and (piece := self.rfile.read1(min(_CHUNK, size))):  # type: ignore[attr-defined]
+            while size > 0 and (piece := self.rfile.read1(min(_CHUNK, size))):
                 size -= len(piece)
                 yield piece
             if size:

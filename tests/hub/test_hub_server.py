@@ -346,12 +346,11 @@ def test_what_the_client_does_when_an_upload_fails(
     assert any(record.fault == action for record in xet_hub.calls(*match))
     applied = outcome == "ok" or action == "drop_answer"
     assert ("agent.zip" in xet_hub.repo("ann/x").files()) is applied
-    if not applied or action == "drop_answer":
+    if match[1] == "/commit/" and not xet:  # an upload that is run again sends nothing twice
         again = len(xet_hub.requests)
-        assert client(xet_hub, UPLOAD, xet=xet) == "ok"
+        assert client(xet_hub, UPLOAD) == "ok"
         assert xet_hub.repo("ann/x").files().items() >= files.items()
-        if match[1] == "/commit/":
-            assert not [record for record in xet_hub.requests[again:] if record.method == "PUT"]
+        assert not [record for record in xet_hub.requests[again:] if record.method == "PUT"]
 
 
 def test_a_lost_answer_to_a_commit_is_committed_twice_with_xet(

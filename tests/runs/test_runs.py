@@ -193,7 +193,7 @@ def test_a_damaged_configuration_is_an_error(ppo_run: Run, tmp_path: Path) -> No
     folder = tmp_path / "ppo" / ppo_run.path.name
     shutil.copytree(ppo_run.path, folder)
     (folder / "CartPole-v1" / "config.yml").write_text("- 1")
-    with pytest.raises(ConfigurationError, match="config.yml holds no mapping"):
+    with pytest.raises(ConfigurationError, match=r"config\.yml holds no mapping"):
         load_agent(folder)
 
 

@@ -43,14 +43,14 @@ def test_ratio_is_the_median_over_the_better_of_the_zoo_in_each_round(benchmark)
         for speed in (100.0, 50.0, 10.0)
     ]
     rounds[0][names[1]] = measurement(benchmark, 200.0)
-    row = benchmark.speed_row(benchmark.CASES["ppo-cartpole"], "idle", rounds)
+    row = benchmark.speed_row(benchmark.CASES["ppo-cartpole"], "no", rounds)
     assert row.data["ratios"] == [0.5, 1.0, 0.2]
     assert row.cells["ours / best of zoo"] == "0.50"
 
 
 def test_calibration_is_what_the_first_start_took_longer(benchmark):
     rounds = [{side.name: measurement(benchmark, 1.0, start=7.5) for side in benchmark.sides()}]
-    row = benchmark.start_row(benchmark.CASES["dqn-atari"], "busy", rounds, measurement(benchmark, 1.0, start=4.0))
+    row = benchmark.start_row(benchmark.CASES["dqn-atari"], "yes", rounds, measurement(benchmark, 1.0, start=4.0))
     assert row.cells["calibration"] == "3.5"
 
 

@@ -159,22 +159,10 @@ def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[s
             continue
         try:
             content = base64.b64decode(item[":serialized:"])
-            objects[key] = _unpickle(content, trust)
+            objects[key] = pickles.loads_trusting(content, trust)
         except (pickle.UnpicklingError, binascii.Error, TypeError, ValueError) as error:
             if key not in _STAND_INS:
                 raise pickles.refusal(f"'{key}' in {path}", str(error)) from None
             objects[key] = _STAND_INS[key]
             replaced.add(key)
     return objects, replaced
-
-
-def _unpickle(content: bytes, trust: Trust) -> Any:
-    try:
-        return pickles.loads(content, trust)
-    except pickle.UnpicklingError:
-        if not trust.pickles:
-            raise
-    try:
-        return pickles.load_trusted(content)
-    except Exception as error:  # old code objects fail in every way
-        raise pickle.UnpicklingError(str(error)) from error

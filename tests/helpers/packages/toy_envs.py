@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from typing import Any, ClassVar
 
@@ -158,6 +159,15 @@ class Invisible(Line):
         raise NotImplementedError("nothing to see")
 
 
+class OnlyHere(Line):
+    """The line that cannot be made in a process that another one started."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        if multiprocessing.parent_process() is not None:
+            raise RuntimeError("not in a child process")
+        super().__init__(**kwargs)
+
+
 class AddsOne(gym.ObservationWrapper):
     """A wrapper of the user's own."""
 
@@ -180,6 +190,7 @@ for _class in (
     Slow,
     Endless,
     Invisible,
+    OnlyHere,
 ):
     gym.register(f"Toy{_class.__name__}-v0", entry_point=_class)
 gym.register("ToyGoal-v0", entry_point=Goal, max_episode_steps=20)
