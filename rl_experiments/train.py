@@ -46,24 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     experiment = settings_from(Experiment, options)
     if options.optimize_hyperparameters:
         return _tune(experiment, settings_from(Study, options), options.dry_run)
+    trial = None
     if experiment.trial_id is not None:
-        return _train_like_a_trial(experiment, options.dry_run)
+        from rl_experiments.tuning.loading import trial_of
+
+        trial = trial_of(experiment)
     if options.dry_run:
-        print(experiment.describe())
+        print(experiment.describe(trial))
         return 0
-    result = experiment.run()
-    return 0 if result.signal is None else 128 + result.signal
-
-
-def _train_like_a_trial(experiment: Experiment, dry_run: bool) -> int:
-    from rl_experiments.training.experiment import prepare, report, run_experiment
-    from rl_experiments.tuning.loading import trial_of
-
-    trial = trial_of(experiment)
-    if dry_run:
-        print(report(prepare(experiment, trial)))
-        return 0
-    result = run_experiment(experiment, trial)
+    result = experiment.run(trial)
     return 0 if result.signal is None else 128 + result.signal
 
 

@@ -196,7 +196,7 @@ def named_classes(value: Any, key: str) -> list[tuple[str, dict[str, Any]]]:
             name, arguments = next(iter(item.items()))
         else:
             name, arguments = item, {}
-        if isinstance(name, Symbol) or isinstance(name, Symbol):
+        if isinstance(name, Symbol):
             name = str(name)
         if not isinstance(arguments, (Mapping, type(None))) or not name or not isinstance(name, str):
             raise ConfigurationError(f"{key}: {item!r} is no name of a class, and no name with its arguments below it")

@@ -163,14 +163,25 @@ class Progress(BaseCallback):
         self._bar.close()
 
 
-class StopWhenAsked(BaseCallback):
-    """Ends the training at the next step once a signal has come."""
+class StopTrainingError(Exception):
+    """Ends the training of an algorithm that does not ask its callbacks."""
 
-    def __init__(self) -> None:
+
+class StopWhenAsked(BaseCallback):
+    """
+    Ends the training at the next step once a signal has come.
+
+    :param by_raising: raise :class:`StopTrainingError`, for an algorithm that ignores what callbacks return (ARS)
+    """
+
+    def __init__(self, by_raising: bool = False) -> None:
         super().__init__()
+        self.by_raising = by_raising
         self.signal: int | None = None
 
     def _on_step(self) -> bool:
+        if self.signal is not None and self.by_raising:
+            raise StopTrainingError
         return self.signal is None
 
     @contextmanager

@@ -10,7 +10,10 @@ from rl_experiments.algorithms.registry import algorithm_names
 from rl_experiments.core.options import option, parse_bool
 
 if TYPE_CHECKING:
-    from rl_experiments.training.experiment import TrainingResult
+    from rl_experiments.training.session import TrainingResult
+
+Trial = tuple[str, Mapping[str, Any]]
+"""Where the hyperparameters of a tuned trial come from, and what they are."""
 
 
 def parse_threads(text: str) -> int | str:
@@ -89,26 +92,28 @@ class Experiment:
     wandb_tags: tuple[str, ...] = option(tuple, "Tags at Weights & Biases.", flags=("-tags",), many=True)
     progress: bool = option(False, "Show a progress bar.", flags=("-P",))
 
-    def run(self) -> TrainingResult:
+    def run(self, trial: Trial | None = None) -> TrainingResult:
         """
         Check the configuration, train, and save.
 
+        :param trial: (origin, values) of a tuned trial, as :func:`rl_experiments.tuning.loading.trial_of` returns them
         :return: the run, the model and how it ended
         :raises RLExperimentsError: if something is wrong with the configuration; nothing is left on disk then
         """
         from rl_experiments.training.experiment import run_experiment
 
-        return run_experiment(self)
+        return run_experiment(self, trial)
 
-    def describe(self) -> str:
+    def describe(self, trial: Trial | None = None) -> str:
         """
         Check the configuration without training.
 
+        :param trial: as for :meth:`run`
         :return: the resolved configuration with the origin of each value, as ``train --dry-run`` prints it
         """
-        from rl_experiments.training.experiment import prepare, report
+        from rl_experiments.training.preparation import prepare, report
 
-        return report(prepare(self))
+        return report(prepare(self, trial))
 
     def as_arguments(self) -> dict[str, Any]:
         """:return: the fields as the zoo stores command-line arguments in ``args.yml``"""

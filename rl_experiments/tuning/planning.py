@@ -14,7 +14,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
 from rl_experiments.training.checks import check_combinations, check_hyperparameters
 from rl_experiments.training.configuration import merge_hyperparameters
-from rl_experiments.training.experiment import Prepared, prepare
+from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.settings import Experiment
 from rl_experiments.tuning.entries import SearchSpace
 from rl_experiments.tuning.searching import PRUNERS, make_sampler

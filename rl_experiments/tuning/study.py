@@ -14,7 +14,7 @@ import optuna
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.names import folder_name
 from rl_experiments.training.callbacks import StopWhenAsked
-from rl_experiments.training.experiment import report
+from rl_experiments.training.preparation import report
 from rl_experiments.training.settings import Experiment
 from rl_experiments.tuning.planning import Plan, make_plan
 from rl_experiments.tuning.reporting import Report, summary, write_report

@@ -23,7 +23,8 @@ from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import Run
 from rl_experiments.training.callbacks import PeriodicEvaluation
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
-from rl_experiments.training.experiment import Prepared, learn_arguments, prepare
+from rl_experiments.training.learning import learn_arguments
+from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.tuning.planning import Plan
 
 HYPERPARAMETERS, SEED, FAILURE = "hyperparameters", "seed", "failure"

@@ -316,7 +316,7 @@ def test_a_wrapper_of_the_users_own_needs_its_package_named() -> None:
 
 
 def test_the_evaluation_environment_is_the_training_one_without_a_window(tmp_path: Path) -> None:
-    from rl_experiments.training.experiment import prepare
+    from rl_experiments.training.preparation import prepare
 
     experiment = tiny_experiment(
         "a2c",
@@ -336,7 +336,7 @@ def test_the_evaluation_environment_is_the_training_one_without_a_window(tmp_pat
 
 
 def test_an_environment_without_a_limit_is_limited_for_evaluation(tmp_path: Path) -> None:
-    from rl_experiments.training.experiment import prepare
+    from rl_experiments.training.preparation import prepare
 
     configuration = prepare(tiny_experiment("ppo", "toy_envs:ToyEndless-v0", tmp_path)).configuration
     assert configuration.evaluation_recipe.max_episode_steps == 100_000

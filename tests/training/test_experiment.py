@@ -407,7 +407,8 @@ def test_more_threads_are_taken_only_where_they_gain(measured: dict[int, float],
     "algo", ["a2c", "ars", "crossq", "ddpg", "dqn", "ppo", "ppo_lstm", "ppo_mask", "qrdqn", "sac", "td3", "tqc", "trpo"]
 )
 def test_threads_can_be_measured_for_every_algorithm(algo: str, tmp_path: Path, fresh_cache: Path) -> None:
-    from rl_experiments.training.experiment import _measure_threads, prepare
+    from rl_experiments.training.preparation import prepare
+    from rl_experiments.training.thread_choice import _measure_threads
 
     env = "Pendulum-v1" if algo in ("crossq", "ddpg", "sac", "td3", "tqc") else "CartPole-v1"
     measured = _measure_threads(prepare(tiny_experiment(algo, env, tmp_path)), [1, 2])

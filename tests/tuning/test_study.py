@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rl_experiments import Experiment, train
 from rl_experiments.algorithms import algorithm_names, get_algorithm
 from rl_experiments.core.errors import ConfigurationError, TrainingError
-from rl_experiments.training.experiment import prepare
+from rl_experiments.training.preparation import prepare
 from rl_experiments.tuning import searching, study, sweeping, trials
 from rl_experiments.tuning.loading import load_trial, trial_of
 from rl_experiments.tuning.planning import make_plan

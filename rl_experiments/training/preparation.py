@@ -1,0 +1,151 @@
+"""Checking an experiment, so that it could start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_experiments.algorithms import get_algorithm
+from rl_experiments.config import grammar
+from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
+from rl_experiments.core.symbols import remember_use
+from rl_experiments.envs import VEC_ENVS
+from rl_experiments.training import threads
+from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters, resolve
+from rl_experiments.training.settings import Experiment
+from rl_experiments.training.synthetic import SyntheticVecEnv
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """
+    An experiment that was checked, and could start.
+
+    :param experiment: with its seed drawn
+    :param configuration: resolved
+    :param synthetic: an environment that costs nothing, with the real one's spaces
+    """
+
+    experiment: Experiment
+    configuration: Configuration
+    synthetic: SyntheticVecEnv
+
+    @property
+    def identity(self) -> str:
+        """The same for two experiments that should give the same bits."""
+        experiment, configuration = self.experiment, self.configuration
+        return threads.fingerprint(
+            {
+                "algorithm": configuration.algorithm.name,
+                "environment": experiment.env,
+                "hyperparameters": dict(configuration.saved_hyperparameters),
+                "evaluation": [
+                    experiment.eval_freq,
+                    experiment.eval_episodes,
+                    experiment.n_eval_envs,
+                    experiment.eval_env_kwargs,
+                ],
+                "seed": experiment.seed,
+                "vec_env": experiment.vec_env,
+                "device": experiment.device,
+                "trained_agent": experiment.trained_agent,
+            }
+        )
+
+
+def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None = None) -> Prepared:
+    """
+    Check an experiment without training, and draw its seed if it has none.
+
+    :param trial: (origin, values) of a tuned trial
+    """
+    if experiment.trial_id is not None and trial is None:
+        raise ConfigurationError(
+            "trial_id names a tuned trial: load it with rl_experiments.tuning.load_trial, and pass it"
+        )
+    algorithm = get_algorithm(experiment.algo)
+    if experiment.vec_env not in VEC_ENVS:
+        raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
+    for name in ("eval_episodes", "n_eval_envs"):
+        if getattr(experiment, name) < 1:
+            raise ConfigurationError(f"{name} must be at least 1, but got {getattr(experiment, name)}")
+    _check_device(experiment.device)
+    _check_log_folder(Path(experiment.log_folder))
+    if experiment.tensorboard_log or experiment.track:
+        _require_tensorboard()
+    seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
+    if seed >= 2**32:
+        raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
+    experiment = replace(experiment, seed=seed)
+    hyperparameters = merge_hyperparameters(
+        algorithm,
+        experiment.env,
+        tuple(experiment.gym_packages),
+        experiment.conf_file,
+        trial,
+        experiment.hyperparams or {},
+    )
+    configuration, synthetic = resolve(
+        algorithm,
+        hyperparameters,
+        env_id=experiment.env,
+        seed=seed,
+        n_timesteps=experiment.n_timesteps,
+        env_kwargs=experiment.env_kwargs,
+        eval_env_kwargs=experiment.eval_env_kwargs,
+        gym_packages=tuple(experiment.gym_packages),
+        trained_agent=experiment.trained_agent,
+    )
+    for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
+        if package:
+            remember_use(f"{package}.*")
+    return Prepared(experiment, configuration, synthetic)
+
+
+def report(prepared: Prepared) -> str:
+    """:return: the resolved configuration, for people"""
+    configuration, experiment = prepared.configuration, prepared.experiment
+    recipe, algorithm = configuration.recipe, configuration.algorithm
+    lines = [
+        f"{algorithm.name} ({algorithm.class_name}) on {experiment.env}, seed {experiment.seed}",
+        f"  observations  {prepared.synthetic.observation_space}",
+        f"  actions       {prepared.synthetic.action_space}",
+        f"  environment   {grammar.to_text(dict(recipe.kwargs))}",
+        f"  evaluation    {grammar.to_text(dict(configuration.evaluation_recipe.kwargs))},"
+        f" every {experiment.eval_freq} steps, {experiment.eval_episodes} episodes",
+        "Hyperparameters",
+        describe(configuration),
+        *(f"Note: {remark}" for remark in configuration.remarks),
+    ]
+    return "\n".join(lines)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "auto":
+        return
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigurationError(f"The device '{device}' is not there: {' '.join(str(error).split())[:120]}") from None
+
+
+def _check_log_folder(folder: Path) -> None:
+    existing = next((part for part in (folder, *folder.absolute().parents) if part.exists()), Path("/"))
+    if not existing.is_dir():
+        raise NotFoundError(f"The log folder {folder} cannot be made: {existing} is no folder")
+    if not os.access(existing, os.W_OK):
+        raise ConfigurationError(f"The log folder {folder} cannot be written to")
+
+
+def _require_tensorboard() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingPackageError("A TensorBoard log", "tensorboard", "all") from None

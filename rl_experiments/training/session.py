@@ -1,0 +1,268 @@
+"""One training under way."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.vec_env import VecEnv
+
+from rl_experiments.algorithms.sb3 import SB3Agent, build_model, continue_model
+from rl_experiments.config import grammar
+from rl_experiments.core.errors import RLExperimentsError, TrainingError
+from rl_experiments.core.files import replacing
+from rl_experiments.envs import make_envs
+from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
+from rl_experiments.training import threads
+from rl_experiments.training.callbacks import (
+    PeriodicCheckpoint,
+    PeriodicEvaluation,
+    Progress,
+    StopTrainingError,
+    StopWhenAsked,
+    save_with_statistics,
+)
+from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
+from rl_experiments.training.learning import learn_arguments, load_replay_buffer
+from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.tracking import run_name, start_wandb
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """
+    :param run: the folder
+    :param model: the trained SB3 model
+    :param status: ``finished`` or ``interrupted``
+    :param steps: environment steps that were done
+    :param seconds: how long the training took
+    :param signal: the signal that ended it, or None
+    """
+
+    run: Run
+    model: Any
+    status: str
+    steps: int
+    seconds: float
+    signal: int | None = None
+
+
+class Training:
+    """One training under way: environments, model and callbacks, and the run that they write to."""
+
+    def __init__(self, prepared: Prepared, run: Run, choice: threads.ThreadChoice) -> None:
+        self.experiment = prepared.experiment
+        self.configuration = prepared.configuration
+        self.run = run
+        self.has_begun = False
+        self._choice = choice
+        self._identity = prepared.identity
+        self._environments: list[VecEnv] = []
+        self._evaluators: Any = None
+        self._tracker: Any = None
+        self._evaluation: PeriodicEvaluation | None = None
+        self._progress: Progress | None = None
+        self._record: RunRecord | None = None
+        self.stopper = StopWhenAsked(by_raising=self.configuration.algorithm.name == "ars")
+        try:
+            self._start_tracking()
+            self.env = self._make_envs(self.configuration.n_envs, training=True)
+            self.model = self._make_model()
+            self.callbacks = self._make_callbacks()
+        except BaseException:
+            self.close()
+            raise
+
+    def learn(self) -> TrainingResult:
+        """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
+        experiment, run = self.experiment, self.run
+        self._write_configuration()
+        started = time.perf_counter()
+        self.has_begun = True
+        arguments = learn_arguments(experiment, self.configuration, self.env, self.model)
+        self._evaluators = arguments.get("async_eval")
+        try:
+            with self.stopper.listening(lambda text: print(text, file=sys.stderr, flush=True)):
+                self.model.learn(self.configuration.n_timesteps, callback=CallbackList(self.callbacks), **arguments)
+        except (KeyboardInterrupt, StopTrainingError):
+            self.stopper.signal = self.stopper.signal or signal.SIGINT
+        except Exception as error:
+            self._fail(error, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        status = FINISHED if self.stopper.signal is None else INTERRUPTED
+        self._save()
+        self._finish(status, seconds, None if self.stopper.signal is None else signal.Signals(self.stopper.signal).name)
+        if experiment.verbose > 0:
+            print(f"Saved to {run.path}")
+        return TrainingResult(run, self.model, status, self.model.num_timesteps, seconds, self.stopper.signal)
+
+    def close(self) -> None:
+        """Release the environments and the tracker."""
+        if self._progress is not None:
+            self._progress.close()
+        for env in self._environments:
+            try:
+                env.close()
+            except (EOFError, BrokenPipeError, ConnectionError):
+                continue  # a worker process that is gone needs no closing
+        self._environments.clear()
+        for worker in self._evaluators.processes if self._evaluators is not None else ():
+            worker.terminate()
+        if self._tracker is not None:
+            self._tracker.finish(0 if self.has_begun else 1)
+            self._tracker = None
+
+    def _make_envs(self, n_envs: int, training: bool) -> VecEnv:
+        configuration, experiment = self.configuration, self.experiment
+        env = make_envs(
+            configuration.recipe if training else configuration.evaluation_recipe,
+            n_envs,
+            experiment.seed if training else (experiment.seed + EVALUATION_SEED_OFFSET) % 2**32,
+            vec_env=experiment.vec_env,
+            monitor_folder=self.run.path if training else None,
+            training=training,
+        )
+        self._environments.append(env)
+        return env
+
+    def _make_model(self) -> Any:
+        configuration, experiment = self.configuration, self.experiment
+        arguments: dict[str, Any] = {
+            "seed": experiment.seed,
+            "verbose": experiment.verbose,
+            "device": experiment.device,
+            "tensorboard_log": self._tensorboard_folder(),
+            "trust": configuration.trust,
+        }
+        if not experiment.trained_agent:
+            return build_model(configuration.algorithm, configuration.hyperparameters, self.env, **arguments)
+        path = Path(experiment.trained_agent)
+        model = continue_model(configuration.algorithm, configuration.hyperparameters, self.env, path, **arguments)
+        taken = [f"the model {path}"]
+        if configuration.recipe.statistics is not None:
+            taken.append(f"normalisation {configuration.recipe.statistics}")
+        buffer = path.with_name("replay_buffer.pkl")
+        if configuration.algorithm.off_policy and buffer.is_file():
+            load_replay_buffer(model, buffer, experiment.truncate_last_trajectory)
+            taken.append(f"replay buffer {buffer}")
+        print(f"Going on from {', '.join(taken)}")
+        return model
+
+    def _tensorboard_folder(self) -> str | None:
+        if self._tracker is not None:
+            return f"runs/{self._tracker.name}/{self.run.env_name}"
+        return (
+            str(Path(self.experiment.tensorboard_log) / self.run.env_name) if self.experiment.tensorboard_log else None
+        )
+
+    def _make_callbacks(self) -> list[BaseCallback]:
+        experiment, configuration = self.experiment, self.configuration
+        callbacks = make_callbacks(configuration.hyperparameters, configuration.trust)
+        if experiment.progress:
+            self._progress = Progress(configuration.n_timesteps)
+            callbacks.append(self._progress)
+        # Callbacks are called once for a step of all environments; those that score ARS's candidates count too.
+        steps_per_call = configuration.hyperparameters.n_envs
+        if experiment.save_freq > 0:
+            freq = max(experiment.save_freq // steps_per_call, 1)
+            callbacks.append(PeriodicCheckpoint(self.run, freq, experiment.save_replay_buffer, experiment.verbose))
+        if experiment.eval_freq > 0:
+            agent = SB3Agent(self.model, configuration.algorithm)
+            self._evaluation = PeriodicEvaluation(
+                agent,
+                self._make_envs(experiment.n_eval_envs, training=False),
+                self.run,
+                max(experiment.eval_freq // steps_per_call, 1),
+                experiment.eval_episodes,
+                not configuration.recipe.acts_stochastically,
+                experiment.verbose,
+            )
+            callbacks.append(self._evaluation)
+        return [*callbacks, self.stopper]
+
+    def _write_configuration(self) -> None:
+        experiment, configuration = self.experiment, self.configuration
+        arguments = experiment.as_arguments()
+        if experiment.env_kwargs:
+            # The zoo's enjoy lets these replace those of config.yml.
+            arguments["env_kwargs"] = dict(configuration.recipe.kwargs)
+        arguments["hyperparams"] = _as_text(experiment.hyperparams)
+        arguments["num_threads"] = self._choice.count
+        command = shlex.join(sys.orig_argv)
+        self.run.write_configuration(configuration.saved_hyperparameters, arguments, command)
+        self._record = RunRecord.start(
+            self.run,
+            environment=experiment.env,
+            seed=experiment.seed,
+            n_timesteps=configuration.n_timesteps,
+            command=command,
+            experiment_id=self._identity,
+            threads=self._choice.as_dict(),
+            hyperparameters={
+                name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
+                for name, value in configuration.saved_hyperparameters.items()
+            },
+            remarks=list(configuration.remarks),
+        )
+
+    def _save(self) -> None:
+        save_with_statistics(self.model, self.run.final_model, self.run.final_statistics)
+        buffer = getattr(self.model, "replay_buffer", None)
+        if self.experiment.save_replay_buffer and buffer is not None:
+            with replacing(self.run.path / "replay_buffer.pkl") as temporary:
+                self.model.save_replay_buffer(temporary)
+
+    def _fail(self, error: Exception, seconds: float) -> None:
+        steps = self.model.num_timesteps
+        kept = ""
+        if steps > 0:
+            path = self.run.checkpoint(steps)
+            save_with_statistics(self.model, path, self.run.checkpoint_statistics(steps))
+            kept = f" The model of that moment is {path}"
+        reason = f"{type(error).__name__}: {error}"
+        self._finish(FAILED, seconds, reason)
+        if isinstance(error, RLExperimentsError):
+            raise error
+        raise TrainingError(f"Training failed after {steps} steps: {reason}.{kept}") from error
+
+    def _finish(self, status: str, seconds: float, reason: str | None) -> None:
+        assert self._record is not None
+        steps = int(self.model.num_timesteps)
+        scores: dict[str, Any] = {}
+        if self._evaluation is not None and self._evaluation.last is not None:
+            scores = {
+                "last_mean_reward": self._evaluation.last.mean_reward,
+                "best_mean_reward": float(self._evaluation.best_mean_reward),
+            }
+        self._record.content["timings"].update(
+            training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
+        )
+        self._record.finish(status, reason, steps=steps, **scores)
+
+    def _start_tracking(self) -> None:
+        experiment = self.experiment
+        if not experiment.track:
+            return
+        settings = {
+            "project": experiment.wandb_project_name,
+            "entity": experiment.wandb_entity,
+            "group": experiment.wandb_group,
+            "tags": list(experiment.wandb_tags),
+        }
+        name = run_name(self.run.env_name, experiment.algo, experiment.seed)
+        self._tracker = start_wandb(
+            name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
+        )
+
+
+def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    return {name: grammar.to_text(value) if grammar.holds_symbol(value) else value for name, value in values.items()}

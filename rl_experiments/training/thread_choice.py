@@ -1,0 +1,110 @@
+"""Which number of threads an experiment gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rl_experiments.algorithms.sb3 import model_parameters
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.files import numbered_folders
+from rl_experiments.core.names import folder_name
+from rl_experiments.runs import Run, RunRecord
+from rl_experiments.runs.record import processor_name
+from rl_experiments.training import threads
+from rl_experiments.training.configuration import trial_model
+from rl_experiments.training.learning import masking
+from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.settings import Experiment
+
+_RECENT_RUNS = 100
+
+
+def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
+    """
+    :return: what the user said, else what this experiment used before, else what was measured for this machine and
+        network
+    """
+    experiment = prepared.experiment
+    if isinstance(experiment.num_threads, int) and experiment.num_threads > 0:
+        return threads.ThreadChoice(experiment.num_threads, "as given")
+    memory = threads.ThreadMemory()
+    identity = prepared.identity
+    recorded = memory.recall("experiments", identity) or _recorded_threads(experiment, identity)
+    if recorded is not None:
+        return threads.ThreadChoice(recorded, "as this experiment used before")
+    counts = threads.candidate_counts()
+    if len(counts) == 1:
+        return threads.ThreadChoice(1, "one core")
+    key = _network_key(prepared)
+    remembered = memory.recall("networks", key)
+    if remembered is not None:
+        choice = threads.ThreadChoice(remembered, "as measured before for this machine, network and load")
+    else:
+        measured = _measure_threads(prepared, counts)
+        choice = threads.ThreadChoice(threads.choose(measured), "measured", measured)
+        memory.remember("networks", key, choice.count)
+    memory.remember("experiments", identity, choice.count)
+    return choice
+
+
+def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
+    """A scaled-down training with the real network and batch, and the real mixture of acting and learning."""
+    configuration = prepared.configuration
+    parameters = model_parameters(configuration.algorithm)
+    hyperparameters = configuration.hyperparameters
+
+    def setting(name: str, fallback: int) -> int:
+        value = hyperparameters.get(name, parameters[name].default if name in parameters else fallback)
+        return int(value) if isinstance(value, (int, float)) else fallback
+
+    n_envs = configuration.n_envs
+    if configuration.algorithm.off_policy:
+        frequency = hyperparameters.algorithm_arguments().get("train_freq", parameters["train_freq"].default)
+        number, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
+        steps = int(number) * (50 if unit == "episode" else 1) * n_envs
+        model = trial_model(configuration, prepared.synthetic, learning_starts=setting("batch_size", 32))
+    elif "n_epochs" in parameters:
+        rollout = max(2, min(setting("n_steps", 2048), -(-setting("batch_size", 64) // n_envs)))
+        steps = rollout * n_envs
+        model = trial_model(configuration, prepared.synthetic, n_steps=rollout)
+    else:
+        rollout = min(setting("n_steps", 5), 1024)
+        steps = rollout * n_envs
+        model = trial_model(
+            configuration, prepared.synthetic, **({"n_steps": rollout} if "n_steps" in parameters else {})
+        )
+    return threads.measure(model, counts, steps, **masking(configuration, prepared.synthetic))
+
+
+def _network_key(prepared: Prepared) -> str:
+    configuration = prepared.configuration
+    names = ("policy", "policy_kwargs", "batch_size", "n_steps", "n_epochs", "train_freq", "gradient_steps", "n_envs")
+    return threads.fingerprint(
+        {
+            "processor": processor_name(),
+            "cores": threads.available_cores(),
+            "free": threads.free_cores(),
+            "torch": torch.__version__,
+            "device": prepared.experiment.device,
+            "algorithm": configuration.algorithm.name,
+            "spaces": [str(prepared.synthetic.observation_space), str(prepared.synthetic.action_space)],
+            "hyperparameters": {name: configuration.hyperparameters.get(name) for name in names},
+        }
+    )
+
+
+def _recorded_threads(experiment: Experiment, identity: str) -> int | None:
+    """The count in ``run.json`` of an earlier run of the same experiment in the same log folder."""
+    name = folder_name(experiment.env)
+    folders = numbered_folders(Path(experiment.log_folder) / experiment.algo, name)
+    for number in sorted(folders, reverse=True)[:_RECENT_RUNS]:
+        try:
+            content = RunRecord.read(Run(folders[number], experiment.algo, name))
+        except ConfigurationError:
+            continue
+        count = content.get("threads", {}).get("count") if isinstance(content.get("threads"), dict) else None
+        if content.get("experiment_id") == identity and isinstance(count, int):
+            return count
+    return None
