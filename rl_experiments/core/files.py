@@ -75,15 +75,17 @@ def claim_numbered_folder(parent: Path, name: str, suffix: str = "") -> Path:
 
     A suffix makes the name unique beyond the number, so that runs on machines that share a folder stay apart.
     """
-    parent.mkdir(parents=True, exist_ok=True)
     number = max(numbered_folders(parent, name), default=0) + 1
     while True:
         folder = parent / f"{name}_{number}{suffix}"
+        parent.mkdir(parents=True, exist_ok=True)
         try:
             folder.mkdir()
             return folder
         except FileExistsError:
             number += 1
+        except FileNotFoundError:  # another process has just removed the empty parent
+            continue
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ from rl_experiments.evaluation import Evaluation, evaluate
 from rl_experiments.hub.bundle import REPLAY, Bundle
 from rl_experiments.hub.card import model_card
 from rl_experiments.hub.transfer import DEADLINE
-from rl_experiments.hub.upload import upload_bundle, upload_command, why_no_upload
+from rl_experiments.hub.upload import token_owner, upload_bundle, upload_command, why_no_upload
 from rl_experiments.recording import RecordingError, record, try_frame
 from rl_experiments.runs import LoadedAgent
 
@@ -79,10 +79,14 @@ def publish(
     :param deadline: seconds after which an upload is given up
     :param say: takes what the user should know
     """
-    bundle = Bundle.at(hub_folder, organization, repo_name or model_name(agent.algorithm, agent.run.env_id))
+    name = repo_name or model_name(agent.algorithm, agent.run.env_id)
+    Bundle.at(hub_folder, organization, name)
     obstacle = why_no_upload(token) if upload else None
     if obstacle:
         say(f"It will not be uploaded, because {obstacle}. The folder is built all the same")
+    elif upload:
+        organization = _ask_the_hub(organization, token, say)
+    bundle = Bundle.at(hub_folder, organization, name)
     no_replay = _why_no_replay(agent, render, say)
     bundle.write_agent(agent)
     say(f"Evaluating {n_eval_episodes} episodes")
@@ -120,6 +124,14 @@ def publish(
     return Publication(
         bundle, evaluation, replay, no_replay, url, reason if url is None else None, upload_command(bundle, private)
     )
+
+
+def _ask_the_hub(organization: str | None, token: str | None, say: Callable[[str], None]) -> str | None:
+    """:return: the organisation, or the token's owner; what the Hub does not like is said before time is spent"""
+    owner, reason = token_owner(token)
+    if reason is not None:
+        say(f"The Hub does not answer as it should ({reason}). The folder is built, and the upload is tried at the end")
+    return organization or owner
 
 
 def _why_no_replay(agent: LoadedAgent, render: bool, say: Callable[[str], None]) -> str | None:

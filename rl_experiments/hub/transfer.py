@@ -27,7 +27,7 @@ def in_child_process(action: str, request: Mapping[str, Any], token: str | None,
     """
     Run one of the actions below in a child process.
 
-    :param action: ``upload`` or ``download``
+    :param action: ``whoami``, ``upload`` or ``download``
     :param request: its arguments
     :param token: a token for the Hub; if None, the one that is saved on this machine
     :param deadline: seconds after which the process is ended
@@ -57,6 +57,12 @@ def in_child_process(action: str, request: Mapping[str, Any], token: str | None,
     except (ValueError, IndexError):
         return {"reason": f"the transfer ended with exit code {process.returncode}"}
     return dict(answer)
+
+
+def _whoami(request: Mapping[str, Any]) -> dict[str, Any]:
+    from huggingface_hub import HfApi
+
+    return {"name": HfApi(token=os.environ.get(TOKEN_VARIABLE)).whoami()["name"]}
 
 
 def _upload(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def _download(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """What the child process does: an action, a deadline and a request in, one line of JSON out."""
-    action = {"upload": _upload, "download": _download}[sys.argv[1]]
+    action = {"whoami": _whoami, "upload": _upload, "download": _download}[sys.argv[1]]
     _end_after(float(sys.argv[2]) + 5)
     print(json.dumps(_until_it_works(action, json.load(sys.stdin))))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from rl_experiments.hub.bundle import Bundle
 from rl_experiments.hub.transfer import DEADLINE, in_child_process
 
+PREFLIGHT_DEADLINE = 10.0
+"""Seconds for the question who the token belongs to."""
 _HOW_TO_GET_A_TOKEN = "there is no token: run 'hf auth login', or set HF_TOKEN"
 
 
@@ -34,6 +36,16 @@ def why_no_upload(token: str | None) -> str | None:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     return None if token or get_token() else _HOW_TO_GET_A_TOKEN
+
+
+def token_owner(token: str | None) -> tuple[str | None, str | None]:
+    """
+    Ask the Hub whose token it is, and give up after some seconds.
+
+    :return: the owner's name, and why it is not known
+    """
+    answer = in_child_process("whoami", {}, token, PREFLIGHT_DEADLINE)
+    return answer.get("name"), answer.get("reason")
 
 
 def upload_bundle(

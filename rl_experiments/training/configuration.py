@@ -106,14 +106,16 @@ def resolve(
     eval_env_kwargs: Mapping[str, Any] | None = None,
     gym_packages: tuple[str, ...] = (),
     trained_agent: str = "",
+    trust_pickles: bool = False,
 ) -> tuple[Configuration, SyntheticVecEnv]:
     """
     Check everything that can be checked without training.
 
+    :param trust_pickles: whether the files of ``trained_agent`` may run code
     :return: the configuration, and an environment that costs nothing with the spaces of the real one
     :raises RLExperimentsError: for the first thing that is wrong
     """
-    trust = Trust(any_name=True)
+    trust = Trust(any_name=True, pickles=trust_pickles)
     if n_timesteps > 0:
         hyperparameters = hyperparameters.merged({"n_timesteps": n_timesteps}, COMMAND_LINE)
     check_hyperparameters(algorithm, hyperparameters)

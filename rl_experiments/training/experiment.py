@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ def run_experiment(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] 
     except BaseException:
         if training is None or not training.has_begun:
             shutil.rmtree(run.path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # there are other runs
+                run.path.parent.rmdir()
         raise
     finally:
         if training is not None:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe, has_action_masks, make_envs
 from rl_experiments.envs.making import leave_interrupts_to_the_parent
 from rl_experiments.training.configuration import Configuration
@@ -52,13 +53,13 @@ def masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:
     return {"use_masking": has_action_masks(env)} if configuration.algorithm.masked else {}
 
 
-def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool) -> None:
-    """As SB3's ``load_replay_buffer``, without running the pickle."""
+def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, trust: Trust) -> None:
+    """As SB3's ``load_replay_buffer``, without running the pickle unless the user said so."""
     from stable_baselines3.common.buffers import ReplayBuffer
     from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
     try:
-        buffer = pickles.loads(path.read_bytes())
+        buffer = pickles.loads_trusting(path.read_bytes(), trust)
     except pickles.pickle.UnpicklingError as error:
         raise pickles.refusal(str(path), str(error)) from None
     if not isinstance(buffer, ReplayBuffer):

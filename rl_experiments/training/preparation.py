@@ -100,6 +100,7 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         eval_env_kwargs=experiment.eval_env_kwargs,
         gym_packages=tuple(experiment.gym_packages),
         trained_agent=experiment.trained_agent,
+        trust_pickles=experiment.trust,
     )
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:

@@ -150,7 +150,7 @@ class Training:
             taken.append(f"normalisation {configuration.recipe.statistics}")
         buffer = path.with_name("replay_buffer.pkl")
         if configuration.algorithm.off_policy and buffer.is_file():
-            load_replay_buffer(model, buffer, experiment.truncate_last_trajectory)
+            load_replay_buffer(model, buffer, experiment.truncate_last_trajectory, configuration.trust)
             taken.append(f"replay buffer {buffer}")
         print(f"Going on from {', '.join(taken)}")
         return model

@@ -90,6 +90,7 @@ class Experiment:
     wandb_entity: str | None = option(None, "Team at Weights & Biases.", parse=str)
     wandb_group: str | None = option(None, "Group at Weights & Biases.", parse=str)
     wandb_tags: tuple[str, ...] = option(tuple, "Tags at Weights & Biases.", flags=("-tags",), many=True)
+    trust: bool = option(False, "With -i, load objects that can only be read by running code from their files.")
     progress: bool = option(False, "Show a progress bar.", flags=("-P",))
 
     def run(self, trial: Trial | None = None) -> TrainingResult:
