@@ -274,7 +274,7 @@ def test_a_private_repository(hub: HubServer, publish: Publish) -> None:
 
 def test_the_tokens_owner_is_the_default(hub: HubServer, publish: Publish, tmp_path: Path) -> None:
     assert publish(*SCORED, "--no-render").code == 0
-    assert hub.repo(f"ann/{NAME}").files() == _contents(tmp_path / "hub" / NAME)
+    assert hub.repo(f"ann/{NAME}").files() == _contents(tmp_path / "hub" / "ann" / NAME)
 
 
 @pytest.mark.parametrize("saved", [False, True])
