@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "train an agent, or tune its hyperparameters",
     "enjoy": "watch and score a trained agent",
     "push_to_hub": "publish a trained agent",
+    "load_from_hub": "get a published agent back",
 }
 
 
