@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -54,9 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.verbose > 0:
         print(f"Saved to {run.path}")
-        print(
-            f"Watch it with: python -m rl_experiments.enjoy --algo {options.algo} --env {options.env} -f {options.folder}"
-        )
+        words = ["--algo", options.algo, "--env", options.env, "-f", options.folder]
+        print(f"Watch it with: python -m rl_experiments.enjoy {shlex.join(words)}")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rl_experiments import Run, load_agent, push_to_hub
+from rl_experiments import Run, enjoy, load_agent, load_from_hub, push_to_hub
 from rl_experiments.core.errors import NotFoundError
 from rl_experiments.hub import DownloadError, download_run
 from tests.helpers.hub_faults import Fault
@@ -73,3 +73,18 @@ def test_a_hub_that_hangs_is_left_at_the_deadline(published: HubServer, tmp_path
     published.faults.add(Fault(("GET", "/api/models/"), "hang", times=None))
     with pytest.raises(DownloadError, match="did not finish within 2 seconds"):
         download_run("a2c", "Pendulum-v1", tmp_path / "logs", organization="club", deadline=2)
+
+
+def test_the_command_makes_a_run_that_enjoy_plays(
+    published: HubServer, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    flags = ("--algo", "a2c", "--env", "Pendulum-v1", "-f", str(tmp_path / "logs"))
+    loaded = command(load_from_hub, *flags, "-orga", "club")
+    assert loaded.code == 0, loaded.err
+    assert f"Saved to {tmp_path / 'logs' / 'a2c' / 'Pendulum-v1_1'}" in loaded.out
+    watched = command(enjoy, *flags, "--no-render", "--n-episodes", "1")
+    assert watched.code == 0, watched.err
+    assert "Mean reward" in watched.out
+    again = command(load_from_hub, *flags, "-orga", "club", "--exp-id", "1")
+    assert again.code == 2
+    assert "--force" in again.err
