@@ -60,6 +60,8 @@ _LIBRARIES = (
     "panda_gym.",
     "gymnasium_robotics.",
 )
+_FILE_WRITERS = ("Monitor", "RecordVideo", "VecMonitor", "VecVideoRecorder")
+"""Classes of the libraries that write files where their arguments say."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class Trust:
 
     def allows(self, path: str) -> bool:
         """Whether the dotted path may be imported."""
-        return self.any_name or Symbol.is_known(path) or self.knows_as_own(path)
+        if self.any_name or self.knows_as_own(path):
+            return True
+        return Symbol.is_known(path) and path.rpartition(".")[2] not in _FILE_WRITERS
 
     def knows_as_own(self, path: str) -> bool:
         """Whether the user named the path, or its package, here or in an earlier training."""
@@ -145,7 +149,7 @@ def import_symbol(name: str | Symbol, trust: Trust, what: str, base: type | None
         )
     if not trust.allows(path):
         raise UntrustedError(
-            f"{what} '{symbol}' is code outside the libraries that are known here. If it is yours, name its package"
+            f"{what} '{symbol}' is not imported only because a file names it. If you trust it, name its package"
             f" with --gym-packages {path.split('.')[0]}, or pass --trust"
         )
     try:

@@ -102,6 +102,8 @@ def test_every_short_name_is_there(name: str) -> None:
         "os.system",
         "toy_envs.AddsOne",
         "subprocess.Popen",
+        "gymnasium.wrappers.RecordVideo",
+        "stable_baselines3.common.vec_env.vec_monitor.VecMonitor",
         "rl_experiments.core.files.write_text",
         "builtins.eval",
         "torch.hub.load",
