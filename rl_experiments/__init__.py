@@ -15,7 +15,13 @@ Reinforcement-learning experiments from a line of YAML to a published agent.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# Waiting OpenMP threads spin 300,000 times by default: beside another busy process that makes two threads ten times
+# slower than one. A short spin costs an idle machine nothing. OpenMP reads it when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from rl_experiments.core.errors import RLExperimentsError

@@ -11,8 +11,6 @@ repo=$algo-$env
 bundle=hub/$owner/$repo
 scores=logs/demo_scores.json
 python=.venv/bin/python
-# Waiting threads spin by default: with another program on the machine, training is then ten times slower.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 step() { printf '\n== %s\n' "$*"; }
 

@@ -37,9 +37,14 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
     counts = threads.candidate_counts()
     if len(counts) == 1:
         return threads.ThreadChoice(1, "one core")
-    key = _network_key(prepared)
+    # Beside a busy process, more threads than free cores now and then look faster, and never are for long.
+    free = threads.free_cores()
+    counts = [count for count in counts if count <= max(free, 1)]
+    key = _network_key(prepared, free)
     remembered = memory.recall("networks", key)
-    if remembered is not None:
+    if len(counts) == 1:
+        choice = threads.ThreadChoice(1, "other processes use the other cores")
+    elif remembered is not None:
         choice = threads.ThreadChoice(remembered, "as measured before for this machine, network and load")
     else:
         measured = _measure_threads(prepared, counts)
@@ -59,7 +64,7 @@ def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
         value = hyperparameters.get(name, parameters[name].default if name in parameters else fallback)
         return int(value) if isinstance(value, (int, float)) else fallback
 
-    n_envs = configuration.n_envs
+    n_envs, epochs = configuration.n_envs, 1
     if configuration.algorithm.off_policy:
         frequency = hyperparameters.algorithm_arguments().get("train_freq", parameters["train_freq"].default)
         number, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
@@ -68,24 +73,25 @@ def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
     elif "n_epochs" in parameters:
         rollout = max(2, min(setting("n_steps", 2048), -(-setting("batch_size", 64) // n_envs)))
         steps = rollout * n_envs
-        model = trial_model(configuration, prepared.synthetic, n_steps=rollout)
+        epochs = setting("n_epochs", 1)
+        model = trial_model(configuration, prepared.synthetic, n_steps=rollout, n_epochs=1)
     else:
         rollout = min(setting("n_steps", 5), 1024)
         steps = rollout * n_envs
         model = trial_model(
             configuration, prepared.synthetic, **({"n_steps": rollout} if "n_steps" in parameters else {})
         )
-    return threads.measure(model, counts, steps, **masking(configuration, prepared.synthetic))
+    return threads.measure(model, counts, steps, epochs, **masking(configuration, prepared.synthetic))
 
 
-def _network_key(prepared: Prepared) -> str:
+def _network_key(prepared: Prepared, free: int) -> str:
     configuration = prepared.configuration
     names = ("policy", "policy_kwargs", "batch_size", "n_steps", "n_epochs", "train_freq", "gradient_steps", "n_envs")
     return threads.fingerprint(
         {
             "processor": processor_name(),
             "cores": threads.available_cores(),
-            "free": threads.free_cores(),
+            "free": free,
             "torch": torch.__version__,
             "device": prepared.experiment.device,
             "algorithm": configuration.algorithm.name,

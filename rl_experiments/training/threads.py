@@ -29,7 +29,10 @@ from rl_experiments.core.files import cache_folder, write_text
 MEMORY_SIZE = 2000
 _REPETITIONS = 3
 _SHORTEST_SAMPLE = 0.1
-_LEAST_GAIN = 0.97
+_LEAST_GAIN = 0.9
+"""More threads must take at most this share of the time: they risk more than a few percent gain."""
+_HOPELESS = 1.5
+"""A count that takes so many times the best one's time is not tried again."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def free_cores(seconds: float = 0.1) -> int:
+def free_cores(seconds: float = 0.5) -> int:
     """:return: how many cores were idle over a moment; all of them where the system does not tell"""
     before = _cpu_times()
     time.sleep(seconds)
@@ -82,36 +85,58 @@ def free_cores(seconds: float = 0.1) -> int:
     return round(idle * (os.cpu_count() or 1))
 
 
-def measure(model: Any, counts: list[int], steps: int, **learn_arguments: Any) -> dict[int, float]:
+def measure(model: Any, counts: list[int], steps: int, epochs: int = 1, **learn_arguments: Any) -> dict[int, float]:
     """
     Time acting and learning together, as the algorithm mixes them.
+
+    A count that is far behind after its first turn gets no second one: threads that wait for one another on a busy
+    machine can be twenty times slower.
 
     :param model: an SB3 model on environments that cost nothing
     :param counts: numbers of threads to try, in turn, several times
     :param steps: environment steps of the shortest piece in which it both acts and learns
+    :param epochs: how often the real algorithm does the learning that the model does once
     :param learn_arguments: further arguments of the model's ``learn``
     :return: threads to seconds for one environment step, the best of the repetitions
     """
+    learning = 0.0
+    train: Any = getattr(model, "train", None)  # ARS has none
+
+    def timed_train(*arguments: Any, **named: Any) -> None:
+        nonlocal learning
+        start = time.perf_counter()
+        train(*arguments, **named)
+        learning += time.perf_counter() - start
 
     def seconds(steps: int) -> float:
+        nonlocal learning
+        learning = 0.0
         start = time.perf_counter()
         model.learn(steps, log_interval=None, reset_num_timesteps=False, **learn_arguments)
         return time.perf_counter() - start
 
+    if train is not None:
+        model.train = timed_train
     before = torch.get_num_threads()
-    best = dict.fromkeys(counts, float("inf"))
+    samples: dict[int, list[float]] = {count: [] for count in counts}
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             torch.set_num_threads(counts[0])
             seconds(getattr(model, "learning_starts", 0) + steps)
             pieces = max(1, round(_SHORTEST_SAMPLE / max(seconds(steps), 1e-6)))
             for _ in range(_REPETITIONS):
-                for count in counts:
+                for count in _hopeful(samples):
                     torch.set_num_threads(count)
-                    best[count] = min(best[count], seconds(pieces * steps) / (pieces * steps))
+                    taken = seconds(pieces * steps) + (epochs - 1) * learning
+                    samples[count].append(taken / (pieces * steps))
     finally:
         torch.set_num_threads(before)
-    return best
+    return {count: min(values) for count, values in samples.items()}
+
+
+def _hopeful(samples: Mapping[int, list[float]]) -> list[int]:
+    best = min((min(values) for values in samples.values() if values), default=float("inf"))
+    return [count for count, values in samples.items() if not values or min(values) <= _HOPELESS * best]
 
 
 def choose(seconds_per_step: Mapping[int, float]) -> int:
