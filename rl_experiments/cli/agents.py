@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.cli.parser import PairsAction, Parser, checked_choice
+from rl_experiments.cli.parser import PairsAction, Parser, checked_choice, typed
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.options import thread_count
 
 FINAL, BEST, LAST_CHECKPOINT = "final", "best", "last-checkpoint"
 
@@ -27,7 +28,13 @@ def add_agent_flags(parser: Parser, *, env: str | None, folder: str | None, algo
         required=algo is None,
         type=checked_choice(algorithm_names(), "algorithm"),
     )
-    add("--num-threads", metavar="N", type=int, default=-1, help="Torch's number of threads; 1 if below 1.")
+    add(
+        "--num-threads",
+        metavar="N",
+        type=typed(thread_count),
+        default=-1,
+        help="Torch's number of threads; 1 if below 1.",
+    )
     add("--n-envs", metavar="N", type=int, default=1, help="Number of environments.")
     add("--exp-id", metavar="N", type=int, default=0, help="The run's number; 0 is the latest, -1 is no run folder.")
     add("--verbose", metavar="N", type=int, default=1, help="0 is quiet, 1 prints results, 2 prints more.")

@@ -34,6 +34,12 @@ def run_command(command: Callable[[], int | None]) -> int:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # the disk is full, or a file may not be read or written
+        if debug:
+            traceback.print_exc()
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"Error: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
     except MemoryError:
         print(
             "Error: there is not enough memory. A smaller replay buffer needs less: -params buffer_size:10000",

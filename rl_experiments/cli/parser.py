@@ -127,7 +127,7 @@ def add_settings(parser: argparse.ArgumentParser, settings: Any, skip: Iterable[
             arguments |= {"action": "store_true"}
         else:
             parse = metadata["parse"] or type(default)
-            arguments |= {"type": _typed(parse), "choices": metadata["choices"]}
+            arguments |= {"type": typed(parse), "choices": metadata["choices"]}
             if metadata["choices"] is None:
                 arguments["metavar"] = _metavar(parse, default)
         parser.add_argument(*flags, **arguments)
@@ -156,7 +156,9 @@ def checked_choice(choices: Iterable[str], what: str) -> Any:
     return parse
 
 
-def _typed(parse: Any) -> Any:
+def typed(parse: Any) -> Any:
+    """:return: a type for ``add_argument`` whose error says what was expected"""
+
     def convert(text: str) -> Any:
         try:
             return parse(text)

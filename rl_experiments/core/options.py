@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
 
+MOST_THREADS = 1024
+
 
 def option(
     default: Any,
@@ -45,6 +47,16 @@ def options_of(cls: Any) -> list[Field[Any]]:
 def default_of(declared: Field[Any]) -> Any:
     """:return: the default of a field"""
     return declared.default_factory() if declared.default_factory is not MISSING else declared.default
+
+
+def thread_count(text: str) -> int:
+    """
+    :return: the number; more threads than any machine has cores would only exhaust it
+    """
+    number = int(text)
+    if number > MOST_THREADS:
+        raise ValueError(f"expected at most {MOST_THREADS} threads, but got {number}")
+    return number
 
 
 def parse_bool(text: str) -> bool:

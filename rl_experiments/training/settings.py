@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.core.options import option, parse_bool
+from rl_experiments.core.options import option, parse_bool, thread_count
 
 if TYPE_CHECKING:
     from rl_experiments.training.session import TrainingResult
@@ -20,7 +20,7 @@ def parse_threads(text: str) -> int | str:
     """:return: a number of threads, or ``auto``; like the zoo's -1, every number below 1 means ``auto``"""
     if text.lower() == "auto":
         return "auto"
-    number = int(text)
+    number = thread_count(text)
     return number if number > 0 else "auto"
 
 
