@@ -100,6 +100,8 @@ def publish(
     )
     bundle.write_results(evaluation)
     replay = None
+    # The folder is complete from here on, whatever a renderer does to this process.
+    bundle.write_card(model_card(agent, bundle, evaluation, None, no_replay or "the recording was cut off"), None)
     if no_replay is None:
         say(f"Recording at most {video_length} steps")
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from rl_experiments.recording.video import FrameWriter, RecordingError, open_wri
 
 ATARI_HZ = 60
 DEFAULT_FPS = 30.0
+FRAME_DEADLINE = 60.0
+"""Seconds for the first picture."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def record(
                 film.close()
     except (RecordingError, KeyboardInterrupt):
         raise
-    except Exception as error:  # renderers raise anything, assertions included
+    except (Exception, SystemExit) as error:  # renderers raise anything, assertions included
         raise RecordingError(f"{recipe.env_id} could not be recorded: {type(error).__name__}: {error}") from error
     finally:
         env.close()
@@ -104,11 +108,35 @@ def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
 
 def try_frame(recipe: EnvironmentRecipe) -> str | None:
     """
-    Draw one frame, before time is spent on anything else.
+    Draw one frame, before time is spent on anything else; in a process of its own, because renderers can crash or hang.
 
     :return: None if that works, or why it does not
     """
     prepare_offscreen_rendering()
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return _why_no_frame(recipe)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_tell_why_no_frame, args=(recipe, sender), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(FRAME_DEADLINE):
+            return f"there was none within {FRAME_DEADLINE:g} seconds"
+        return str(receiver.recv() or "") or None
+    except EOFError:
+        process.join()
+        return f"the renderer crashed (exit code {process.exitcode})"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _tell_why_no_frame(recipe: EnvironmentRecipe, sender: Connection) -> None:
+    sender.send(_why_no_frame(recipe))
+
+
+def _why_no_frame(recipe: EnvironmentRecipe) -> str | None:
     grabber = _Grabber()
     try:
         env = make_envs(picture_recipe(recipe), 1, 0, outermost=grabber.wrap)
@@ -116,7 +144,7 @@ def try_frame(recipe: EnvironmentRecipe) -> str | None:
             env.reset()
         finally:
             env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return reason[:300]
     return None
