@@ -155,7 +155,10 @@ class Hyperparameters(Mapping[str, Any]):
             )
         arguments = {} if value is True else dict(value)
         if "gamma" in self.entries:
-            arguments.setdefault("gamma", float(self.entries["gamma"]))
+            gamma = self.entries["gamma"]
+            if isinstance(gamma, bool) or not isinstance(gamma, (int, float)):
+                raise ConfigurationError(f"gamma must be a number, but got {gamma!r} ({self.origin('gamma')})")
+            arguments.setdefault("gamma", float(gamma))
         return arguments
 
     def _parse_text(self, name: str, text: str) -> Any:

@@ -12,6 +12,7 @@ import jinja2
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.config import grammar
 from rl_experiments.core import yaml_io
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.names import model_name
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.hub.bundle import Bundle, published_env_kwargs
@@ -58,7 +59,10 @@ def model_card(
     """
     algorithm = get_algorithm(agent.algorithm)
     env_id = agent.run.env_id.rpartition(":")[2]
-    record = RunRecord.read(agent.run)
+    try:
+        record = RunRecord.read(agent.run)
+    except ConfigurationError:  # a damaged record costs the card its versions, no more
+        record = {}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATE.parent), keep_trailing_newline=True, autoescape=False
     )

@@ -350,3 +350,10 @@ def test_a_manifest_cannot_delete_outside_its_folder(publish: Publish, tmp_path:
     manifest.write_text(json.dumps({"files": [{"path": "../../../precious.txt"}, {"path": str(manifest)}]}))
     assert publish(*QUICK, "--no-upload").code == 0
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_damaged_record_costs_no_publish(hub: HubServer, publish: Publish, ppo_run: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "logs" / "ppo" / ppo_run.path.name
+    shutil.copytree(ppo_run.path, copy)
+    (copy / "run.json").write_text("{broken")
+    assert publish(*QUICK, "--no-upload", run=Run(copy, "ppo", ppo_run.env_name)).code == 0

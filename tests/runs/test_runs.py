@@ -249,3 +249,11 @@ def test_on_another_machine_the_package_must_be_named(toy_run: Run, fresh_cache:
         load_agent(toy_run.path)
     assert load_agent(toy_run.path, gym_packages=("toy_envs",)).recipe.env_id == "toy_envs:ToyLine-v0"
     assert load_agent(toy_run.path, trust=True).recipe.env_id == "toy_envs:ToyLine-v0"
+
+
+def test_a_discount_that_is_no_number_is_one_clear_error(ppo_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(ppo_run.path, tmp_path / "ppo" / ppo_run.path.name)
+    run = Run(tmp_path / "ppo" / ppo_run.path.name, "ppo", ppo_run.env_name)
+    (run.config_folder / "config.yml").write_text("gamma: abc\nnormalize: true\n")
+    with pytest.raises(ConfigurationError, match="gamma must be a number"):
+        load_agent(run)
