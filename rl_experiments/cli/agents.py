@@ -107,6 +107,8 @@ def load_chosen_agent(arguments: argparse.Namespace, env_kwargs: dict[str, Any] 
     from rl_experiments.runs import find_run, load_agent
 
     which = chosen_model(arguments)
+    if not 0 <= arguments.seed < 2**32:
+        raise ConfigurationError(f"--seed must be from 0 to 2**32 - 1, but got {arguments.seed}")
     torch.set_num_threads(max(arguments.num_threads, 1))
     packages = tuple(arguments.gym_packages)
     import_packages(packages)

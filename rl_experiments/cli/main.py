@@ -46,3 +46,10 @@ def run_command(command: Callable[[], int | None]) -> int:
             file=sys.stderr,
         )
         return 1
+    except Exception as error:  # of the user's environment, as a rule
+        if debug:
+            traceback.print_exc()
+        print(
+            f"Error: {type(error).__name__}: {' '.join(str(error).split())} ({DEBUG_FLAG} shows where)", file=sys.stderr
+        )
+        return 1

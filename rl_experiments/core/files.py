@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,4 +94,7 @@ def cache_folder() -> Path:
     named = os.environ.get("RL_EXPERIMENTS_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rl_experiments"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rl_experiments"
+    except RuntimeError:  # a user without a home, as in containers
+        return Path(tempfile.gettempdir()) / "rl_experiments"

@@ -63,8 +63,9 @@ def watch(
 
             def after(step: Step) -> None:
                 bar.update(1 if n_steps else len(step.finished))
+                nonlocal drawn
                 if drawn:
-                    env.render("human")
+                    drawn = _draws(env, say)
                 if announce:
                     announce(step)
 
@@ -100,6 +101,16 @@ def _open(
         except (RLExperimentsError, OSError, RuntimeError) as error:
             say(f"The environment cannot be drawn here ({error}): the agent acts without it")
     return make_envs(plain, n_envs, seed, vec_env=vec_env, monitor_folder=monitor_folder), False
+
+
+def _draws(env: VecEnv, say: Callable[[str], None]) -> bool:
+    """Draw, and say once that it does not work."""
+    try:
+        env.render("human")
+    except Exception as error:  # renderers raise anything
+        say(f"The environment cannot be drawn any more ({type(error).__name__}: {error}): the agent acts on without it")
+        return False
+    return True
 
 
 def _normalize_rewards(env: VecEnv) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rl_experiments.core import yaml_io
-from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.errors import ConfigurationError, UntrustedError
 from rl_experiments.core.files import replacing, sha256_of, write_bytes, write_text
 from rl_experiments.core.names import model_name
 from rl_experiments.evaluation import Evaluation
@@ -58,6 +58,8 @@ class Bundle:
             ):
                 raise ConfigurationError(f"'{part}' is no name of a user or repository on the Hub")
         folder = Path(hub_folder) / organization / name if organization else Path(hub_folder) / name
+        if folder.is_symlink():
+            raise ConfigurationError(f"{folder} is a symbolic link: a bundle needs a folder of its own")
         return Bundle(folder, organization, name)
 
     @property
@@ -78,6 +80,7 @@ class Bundle:
         """
         Write the weights, the configuration, the normalisation and the training's metrics; old files of ours go first.
         """
+        self._put_a_foreign_card_aside()
         self._remove_old_files()
         self.folder.mkdir(parents=True, exist_ok=True)
         name = model_name(agent.algorithm, agent.run.env_id)
@@ -126,6 +129,12 @@ class Bundle:
         """
         write_text(self.folder / CARD, text)
         self._add_to_manifest(self.folder / CARD, *([replay] if replay else []))
+
+    def _put_a_foreign_card_aside(self) -> None:
+        """A card that we did not write is kept, beside the folder."""
+        card = self.folder / CARD
+        if card.is_file() and not self.manifest.is_file():
+            card.replace(self.folder.with_name(f"{self.folder.name}.{CARD}"))
 
     def _remove_old_files(self) -> None:
         """Take away what an earlier build wrote, and nothing else."""
@@ -180,8 +189,15 @@ def _without_render_mode(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _copy(source: Path, target: Path) -> None:
+    _refuse_link(source)
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def _refuse_link(path: Path) -> None:
+    """What a link points to would be published."""
+    if path.is_symlink():
+        raise UntrustedError(f"{path} is a symbolic link: only files of the run itself are published")
 
 
 def _unzip(archive: Path, folder: Path) -> list[Path]:
@@ -204,5 +220,6 @@ def _write_metrics(agent: LoadedAgent, target: Path) -> None:
     sources = [run.evaluations_file, *run.monitor_files()]
     with replacing(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for source in sources:
+            _refuse_link(source)
             if source.is_file():
                 archive.write(source, source.name)

@@ -357,3 +357,22 @@ def test_a_damaged_record_costs_no_publish(hub: HubServer, publish: Publish, ppo
     shutil.copytree(ppo_run.path, copy)
     (copy / "run.json").write_text("{broken")
     assert publish(*QUICK, "--no-upload", run=Run(copy, "ppo", ppo_run.env_name)).code == 0
+
+
+def test_links_are_not_published(hub: HubServer, publish: Publish, ppo_run: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "logs" / "ppo" / ppo_run.path.name
+    shutil.copytree(ppo_run.path, copy)
+    (tmp_path / "secret").write_text("TOPSECRET")
+    (copy / "0.monitor.csv").unlink()
+    (copy / "0.monitor.csv").symlink_to(tmp_path / "secret")
+    result = publish(*QUICK, "--no-upload", run=Run(copy, "ppo", ppo_run.env_name))
+    assert result.code == 2
+    assert "symbolic link" in result.err
+
+
+def test_a_card_that_is_not_ours_is_kept_beside_the_folder(publish: Publish, tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / REPOSITORY
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("MINE")
+    assert publish(*QUICK, "--no-upload").code == 0
+    assert folder.with_name(f"{NAME}.README.md").read_text() == "MINE"
