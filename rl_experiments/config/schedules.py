@@ -66,7 +66,7 @@ def parse_schedule(name: str, value: Any) -> Schedule | None:
     """
     if isinstance(value, bool):
         raise ConfigurationError(f"{name}: {value!r} is no number and no schedule")
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return None if value < 0 else Schedule("const", float(value), float(value))
     if isinstance(value, str):
         return _from_text(name, value.strip())

@@ -204,7 +204,7 @@ def _check_train_freq(hyperparameters: Hyperparameters) -> None:
 def _check_batch(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id: str) -> list[str]:
     """A batch is taken from a rollout of n_steps in each environment; SB3 would cut it down without a word."""
     parameters = model_parameters(algorithm)
-    if algorithm.off_policy or "n_steps" not in parameters or "n_epochs" not in parameters:
+    if algorithm.off_policy or "n_steps" not in parameters or "batch_size" not in parameters:
         return []
     batch = hyperparameters.get("batch_size", parameters["batch_size"].default)
     rollout = int(hyperparameters.get("n_steps", parameters["n_steps"].default)) * hyperparameters.n_envs
