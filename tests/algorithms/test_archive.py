@@ -249,3 +249,12 @@ def test_schedules_are_stored_in_classes_of_sb3(schedule: str, tmp_path: Path) -
     run = tiny_experiment("ppo", "CartPole-v1", tmp_path, {"learning_rate": schedule}).run().run
     data = json.dumps(read_data(run.final_model))
     assert "rl_experiments" not in data
+
+
+def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("data", "w") as member:
+        for _ in range(300):
+            member.write(bytes(1 << 20))
+    with pytest.raises(ConfigurationError, match="would unpack to 300 MiB"):
+        read_data(path)

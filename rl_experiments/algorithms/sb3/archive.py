@@ -25,6 +25,10 @@ from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.symbols import Trust
 
+_LARGEST_BY_COMPRESSION = 256 << 20
+_LARGEST_RATIO = 20
+"""SB3 stores its members uncompressed: a large file that shrinks so much was made to fill a disk."""
+
 _MACHINE_KEYS = ["tensorboard_log"]
 """Attributes that name places on this machine."""
 
@@ -134,6 +138,11 @@ def read_data(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > _LARGEST_BY_COMPRESSION and unpacked > _LARGEST_RATIO * path.stat().st_size:
+                raise ConfigurationError(
+                    f"{path} would unpack to {unpacked >> 20} MiB: no model is compressed like this"
+                )
             data = json.loads(archive.read("data"))
     except FileNotFoundError:
         raise NotFoundError(f"There is no model {path}") from None
