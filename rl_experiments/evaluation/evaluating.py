@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from rl_experiments.algorithms.agent import Agent
@@ -25,6 +26,7 @@ def evaluate(
     seed: int = 0,
     deterministic: bool | None = None,
     show_progress: bool = False,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """
     Play whole episodes in new environments and count.
@@ -37,6 +39,7 @@ def evaluate(
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides (samples for Atari
         and MiniGrid)
     :param show_progress: draw a bar, if the output is a terminal
+    :param on_progress: called after each step with the number of episodes that have ended
     """
     if n_episodes < 1 or n_envs < 1:
         raise ConfigurationError(f"n_episodes and n_envs must be at least 1, but got {n_episodes=} and {n_envs=}")
@@ -44,12 +47,17 @@ def evaluate(
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
+    ended = 0
     env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed)
     try:
         with progress_bar(n_episodes, "evaluating", "episode", show_progress) as bar:
 
             def advance(step: Step) -> None:
+                nonlocal ended
+                ended += len(step.finished)
                 bar.update(len(step.finished))
+                if on_progress is not None:
+                    on_progress(ended)
 
             return replace(
                 play(agent, env, n_episodes=n_episodes, deterministic=deterministic, on_step=advance), seed=seed

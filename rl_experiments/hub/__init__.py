@@ -3,15 +3,14 @@
 from rl_experiments.hub.bundle import Bundle
 from rl_experiments.hub.download import DownloadError, download_run
 from rl_experiments.hub.publishing import Publication, publish
-from rl_experiments.hub.upload import UploadResult, upload_bundle, upload_command
+from rl_experiments.hub.reuploading import Reupload, upload_built
 
 __all__ = [
     "Bundle",
     "DownloadError",
     "Publication",
-    "UploadResult",
+    "Reupload",
     "download_run",
     "publish",
-    "upload_bundle",
-    "upload_command",
+    "upload_built",
 ]

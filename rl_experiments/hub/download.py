@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
 from rl_experiments.core.files import replacing, sha256_of, write_bytes
 from rl_experiments.core.names import folder_name, model_name
-from rl_experiments.hub.transfer import DEADLINE, in_child_process
+from rl_experiments.hub.child import ask_child, script
+from rl_experiments.hub.upload import DEADLINE
 from rl_experiments.runs import Run
 
 _CONFIGURATION = ("config.yml", "args.yml", "env_kwargs.yml")
@@ -61,10 +62,12 @@ def download_run(
             "revision": revision,
             "files": [model, *_CONFIGURATION, _STATISTICS, _METRICS],
             "folder": temporary,
+            "token": token,
         }
-        answer = in_child_process("download", request, token, deadline)
-        if answer.get("reason"):
-            raise DownloadError(f"{repo_id} could not be downloaded: {answer['reason']}")
+        asked = ask_child(script("transfer.py"), "download", request, silence=deadline)
+        if asked.reason is not None:
+            raise DownloadError(f"{repo_id} could not be downloaded: {asked.reason}")
+        answer = asked.content
         if model not in answer["files"]:
             raise NotFoundError(f"{repo_id} has no {model}. It has: {', '.join(answer['all_files'][:20])}")
         for name, digest in answer["files"].items():

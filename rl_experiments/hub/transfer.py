@@ -1,84 +1,117 @@
 """
-Talking to the Hub in a process of its own.
+What the child process does that uploads: run as a script, with an action as argument and a request on stdin.
 
-The Hub's client has no timeouts: a Hub that hangs would hang it for ever. A child process can be ended at a deadline.
+It imports nothing of this package, whose imports would cost seconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-DEADLINE = 600.0
-"""Seconds after which a transfer is given up."""
-_PAUSES = (1.0, 5.0)
-"""Seconds before a second and a third attempt."""
-TOKEN_VARIABLE = "RL_EXPERIMENTS_HUB_TOKEN"
+_PAUSES = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before each further attempt; the client itself tries a single request again, too."""
+_LARGEST_CARD = 1 << 20
+_MOST_SECONDS_TO_WAIT = 300.0
 
 
-def in_child_process(action: str, request: Mapping[str, Any], token: str | None, deadline: float) -> dict[str, Any]:
-    """
-    Run one of the actions below in a child process.
-
-    :param action: ``whoami``, ``upload`` or ``download``
-    :param request: its arguments
-    :param token: a token for the Hub; if None, the one that is saved on this machine
-    :param deadline: seconds after which the process is ended
-    :return: its answer; ``reason`` in it says why it failed, if it did
-    """
-    environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
-    process = subprocess.Popen(
-        # The file itself, not the module: the package would import torch first.
-        [sys.executable, "-P", __file__, action, str(deadline)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+def _preflight(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Whose token it is, whether it may write to the namespace, and the card that is there already."""
+    api = _api(request)
     try:
-        output, _ = process.communicate(json.dumps(request), timeout=deadline)
-    except subprocess.TimeoutExpired:
-        return {"reason": f"the Hub did not finish within {deadline:g} seconds"}
-    except KeyboardInterrupt:
-        return {"reason": "it was interrupted"}
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        who = api.whoami()
+    except Exception as error:
+        return {"reason": _describe(error, request), "final": _is_final(error)}
+    answer: dict[str, Any] = {"name": who["name"]}
+    organization = request.get("organization") or who["name"]
+    problem = _why_no_rights(who, organization)
+    if problem:
+        return {**answer, "reason": problem, "final": True}
+    _say(answer)
     try:
-        answer = json.loads(output.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return {"reason": f"the transfer ended with exit code {process.returncode}"}
-    return dict(answer)
+        answer["card"] = _remote_card(api, f"{organization}/{request['name']}", request.get("revision"))
+    except Exception as error:  # without it, the card is made anew; the upload will tell more
+        answer["no_card_because"] = _describe(error, request)
+    return answer
 
 
-def _whoami(request: Mapping[str, Any]) -> dict[str, Any]:
-    from huggingface_hub import HfApi
+def _why_no_rights(who: Mapping[str, Any], organization: str) -> str | None:
+    token = (who.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read":
+        return "the token may only read: make one that may write, and run 'hf auth login'"
+    groups = {group["name"]: group.get("roleInOrg") for group in who.get("orgs", [])}
+    if organization == who["name"] or token.get("role") == "fineGrained":
+        return None
+    if organization not in groups:
+        known = ", ".join([who["name"], *sorted(groups)])
+        return f"the token's owner may not publish under '{organization}'. It may under: {known}"
+    if groups[organization] == "read":
+        return f"the token's owner may only read in '{organization}'"
+    return None
 
-    return {"name": HfApi(token=os.environ.get(TOKEN_VARIABLE)).whoami()["name"]}
+
+def _remote_card(api: Any, repo_id: str, revision: str | None) -> str | None:
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(api.hf_hub_download(repo_id, "README.md", revision=revision, local_dir=folder))
+            return path.read_text(encoding="utf-8") if path.stat().st_size <= _LARGEST_CARD else None
+    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):
+        return None
 
 
 def _upload(request: Mapping[str, Any]) -> dict[str, Any]:
-    from huggingface_hub import HfApi
+    """
+    Make the repository, send what is not there yet in one commit, and compare.
 
-    api = HfApi(token=os.environ.get(TOKEN_VARIABLE))
+    An attempt begins with a comparison, so that a commit whose answer was lost is recognised.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    api, revision = _api(request), request.get("revision")
     url = api.create_repo(request["repo_id"], private=bool(request["private"]), exist_ok=True)
-    api.upload_folder(repo_id=url.repo_id, folder_path=Path(request["folder"]), commit_message=request["message"])
-    return {"url": str(url)}
+    if revision:
+        api.create_branch(url.repo_id, branch=revision, exist_ok=True)
+    folder = Path(request["folder"])
+    found, head = _remote_files(api, url.repo_id, revision)
+    different = [name for name in request["files"] if not _is_same(folder / name, found.get(name))]
+    obsolete = [name for name in request["obsolete"] if name in found and name not in request["files"]]
+    if different or obsolete:
+        operations = [
+            *(CommitOperationAdd(name, folder / name) for name in different),
+            *(CommitOperationDelete(name) for name in obsolete),
+        ]
+        api.create_commit(
+            url.repo_id, operations, commit_message=request["message"], revision=revision, parent_commit=head
+        )
+        found, head = _remote_files(api, url.repo_id, revision)
+        different = [name for name in request["files"] if not _is_same(folder / name, found.get(name))]
+        if different:
+            raise ConnectionAbortedError(f"the Hub has not kept what was sent: {', '.join(different[:3])}")
+    return {"url": str(url), "repo_id": url.repo_id, "commit": head}
+
+
+def _compare(request: Mapping[str, Any]) -> dict[str, Any]:
+    """:return: whether the repository is as it should be, without changing it"""
+    api = _api(request)
+    repo_id = request["repo_id"] if "/" in request["repo_id"] else f"{api.whoami()['name']}/{request['repo_id']}"
+    found, head = _remote_files(api, repo_id, request.get("revision"))
+    same = all(_is_same(Path(request["folder"]) / name, found.get(name)) for name in request["files"])
+    complete = same and not any(name in found and name not in request["files"] for name in request["obsolete"])
+    return {"complete": complete, "url": f"{api.endpoint}/{repo_id}", "repo_id": repo_id, "commit": head}
 
 
 def _download(request: Mapping[str, Any]) -> dict[str, Any]:
     """Download the named files that the repository has, and tell their digests as far as the Hub does."""
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=os.environ.get(TOKEN_VARIABLE))
+    api = _api(request)
     info = api.model_info(request["repo_id"], revision=request.get("revision"), files_metadata=True)
     siblings = {item.rfilename: item for item in info.siblings or []}
     digests = {}
@@ -93,17 +126,38 @@ def _download(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": digests, "revision": info.sha, "all_files": sorted(siblings)}
 
 
-def main() -> None:
-    """What the child process does: an action, a deadline and a request in, one line of JSON out."""
-    action = {"whoami": _whoami, "upload": _upload, "download": _download}[sys.argv[1]]
-    _end_after(float(sys.argv[2]) + 5)
-    print(json.dumps(_until_it_works(action, json.load(sys.stdin))))
+def _api(request: Mapping[str, Any]) -> Any:
+    from huggingface_hub import HfApi, constants
+
+    if not request.get("xet", True):
+        constants.HF_HUB_DISABLE_XET = True
+    return HfApi(token=request.get("token"))
+
+
+def _remote_files(api: Any, repo_id: str, revision: str | None) -> tuple[dict[str, Any], str]:
+    """:return: all files of the repository with their hashes, and the commit"""
+    info = api.model_info(repo_id, revision=revision, files_metadata=True)
+    return {item.rfilename: item for item in info.siblings or []}, info.sha
+
+
+def _is_same(path: Path, remote: Any) -> bool:
+    """:return: whether the repository has the file as it is on disk"""
+    from huggingface_hub.utils import sha
+
+    if remote is None:
+        return False
+    if remote.size is not None and remote.size != path.stat().st_size:
+        return False
+    if remote.lfs is not None:
+        with path.open("rb") as stream:
+            return bool(remote.lfs.sha256 == sha.sha_fileobj(stream).hex())
+    return bool(remote.blob_id == sha.git_hash(path.read_bytes()))
 
 
 def _until_it_works(
     action: Callable[[Mapping[str, Any]], dict[str, Any]], request: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Try again what may pass. A second upload sends only what is not there yet."""
+    """Try again what may pass: without Xet the second time, and after a pause that grows."""
     from huggingface_hub import constants
 
     pauses = iter(_PAUSES)
@@ -111,32 +165,109 @@ def _until_it_works(
         try:
             return action(request)
         except Exception as error:  # the client raises its own, httpx's, OSError, RuntimeError and ValueError
-            # Only the Xet library raises this very class, for a Hub without Xet too: the client has no way around it.
-            if type(error) is ConnectionError and not constants.HF_HUB_DISABLE_XET:
-                constants.HF_HUB_DISABLE_XET = True
+            first_without_xet = not constants.HF_HUB_DISABLE_XET
+            constants.HF_HUB_DISABLE_XET = True
+            if _is_final(error):
+                return {"reason": _describe(error, request), "final": True}
+            # Only the Xet library raises this very class, at once, where a Hub does not speak its protocol.
+            if first_without_xet and type(error) is ConnectionError:
                 continue
             pause = next(pauses, None)
-            if pause is None or _is_final(error):
-                return {"reason": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
-            time.sleep(pause)
+            if pause is None:
+                return {"reason": _describe(error, request)}
+            wait = max(pause, _retry_after(error))
+            if wait > _MOST_SECONDS_TO_WAIT:
+                return {"reason": f"the Hub asks to wait for {wait:g} seconds: try again later"}
+            print(f"{_describe(error, request)}: trying again in {wait:g} s", file=sys.stderr)
+            _wait(wait)
+
+
+def _wait(seconds: float) -> None:
+    """Wait, with a sign of life now and then."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 1.0))
+        print(".", file=sys.stderr)
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    return getattr(response, "status_code", None)
+
+
+def _retry_after(error: BaseException) -> float:
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return float(headers.get("Retry-After") or 0)
+    except ValueError:  # it may be a date
+        return 0.0
 
 
 def _is_final(error: BaseException) -> bool:
     """:return: whether trying again would change nothing: the Hub said no, or what was asked for makes no sense"""
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        return 400 <= status < 500 and status not in (408, 429)
+    status = _status(error)
+    if status is not None:
+        # 409 and 412: somebody else committed at the same time.
+        return 400 <= status < 500 and status not in (408, 409, 412, 429)
     if isinstance(error, ValueError):  # an answer that is no JSON comes from a Hub in trouble
         return not isinstance(error, json.JSONDecodeError)
-    return isinstance(error, OfflineModeIsEnabled) or (error.__cause__ is not None and _is_final(error.__cause__))
+    if isinstance(error, (FileNotFoundError, PermissionError, OfflineModeIsEnabled)):
+        return True
+    return error.__cause__ is not None and _is_final(error.__cause__)
 
 
-def _end_after(seconds: float) -> None:
-    """End this process even if its parent is no longer there to do so."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+def _describe(error: BaseException, request: Mapping[str, Any]) -> str:
+    """:return: one line: what happened, what to do, and the client's own words"""
+    status, cause = _status(error), error.__cause__
+    if status is None and cause is not None:
+        status = _status(cause)
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    token = request.get("token") or os.environ.get("HF_TOKEN")
+    if token:
+        said = said.replace(token, "***")
+    advice = {
+        401: "the Hub does not accept the token: make a new one, and run 'hf auth login'",
+        403: "the token may not do this: use one that may write to this namespace",
+        404: "there is no such user, organisation or repository on the Hub, or the token may not see it",
+        413: "a file is too large for the Hub",
+        429: "the Hub has had too many requests: try again later",
+    }
+    if status in advice:
+        return f"{advice[status]} ({status}: {said})"
+    if status is not None and status >= 500:
+        return f"the Hub is in trouble: try again later ({status}: {said})"
+    if isinstance(error, (ConnectionError, TimeoutError)) or "Connect" in type(error).__name__:
+        return f"the Hub cannot be reached: look at the network, and try again ({said})"
+    return said
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when nobody is left to read its answer."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    """Do one action."""
+    _end_with_parent()
+    request = json.load(sys.stdin)
+    action = sys.argv[1]
+    if action == "preflight":
+        _say(_preflight(request))
+    else:
+        _say(_until_it_works({"upload": _upload, "compare": _compare, "download": _download}[action], request))
 
 
 if __name__ == "__main__":

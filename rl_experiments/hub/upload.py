@@ -1,16 +1,64 @@
-"""Uploading a bundle."""
+"""Uploading a bundle: what is asked of the Hub before, the upload itself, and the commands that do it by hand."""
 
 from __future__ import annotations
 
+import re
 import shlex
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from rl_experiments.hub.bundle import Bundle
-from rl_experiments.hub.transfer import DEADLINE, in_child_process
+from rl_experiments.hub.bundle import CARD, Bundle
+from rl_experiments.hub.child import Answer, ask_child, script
+from rl_experiments.hub.manifest import Manifest
 
-PREFLIGHT_DEADLINE = 10.0
-"""Seconds for the question who the token belongs to."""
+DEADLINE = 600.0
+"""Seconds without progress after which something is given up."""
+PREFLIGHT_LIMIT = 10.0
+"""Seconds for all questions before the work begins."""
+_SCRIPT = "transfer.py"
 _HOW_TO_GET_A_TOKEN = "there is no token: run 'hf auth login', or set HF_TOKEN"
+_MAIN = "main"
+_BETWEEN_LINES = 5.0
+_BAR = re.compile(r"^(?P<what>[^|]*?):?\s+(?P<percent>\d+)%\|")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """
+    Where and how a bundle is uploaded.
+
+    :param token: a write token; if None, the one that is saved on this machine
+    :param private: whether a new repository is private
+    :param revision: a branch, made if it does not exist; the main one if None
+    :param message: the commit's message
+    :param deadline: seconds without progress after which it is given up
+    """
+
+    token: str | None = None
+    private: bool = False
+    revision: str | None = None
+    message: str = "Initial commit"
+    deadline: float = DEADLINE
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """
+    What the Hub said before the work began.
+
+    :param owner: the token's owner, None where it is not known
+    :param card: the model card that is there already, None where there is none
+    :param problem: what is in the way of an upload, or None
+    :param final: whether the problem is there to stay, so that an upload need not be tried
+    """
+
+    owner: str | None = None
+    card: str | None = None
+    problem: str | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,49 +72,117 @@ class UploadResult:
     reason: str | None = None
 
 
-def upload_command(bundle: Bundle, private: bool = False) -> str:
-    """:return: the one command that uploads the folder by hand"""
-    return shlex.join(["hf", "upload", bundle.repo_id, str(bundle.folder), *(["--private"] if private else [])])
+def preflight(organization: str | None, name: str, destination: Destination) -> Preflight:
+    """
+    Ask for token, namespace and an existing card, for some seconds at most.
 
-
-def why_no_upload(token: str | None) -> str | None:
-    """:return: why an upload cannot even begin, or None"""
+    :param organization: user or organisation on the Hub; if None, the token's owner
+    :param name: the repository's name
+    """
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    return None if token or get_token() else _HOW_TO_GET_A_TOKEN
-
-
-def token_owner(token: str | None) -> tuple[str | None, str | None]:
-    """
-    Ask the Hub whose token it is, and give up after some seconds.
-
-    :return: the owner's name, and why it is not known
-    """
-    answer = in_child_process("whoami", {}, token, PREFLIGHT_DEADLINE)
-    return answer.get("name"), answer.get("reason")
+        return Preflight(problem="HF_HUB_OFFLINE is set", final=True)
+    if not (destination.token or get_token()):
+        return Preflight(problem=_HOW_TO_GET_A_TOKEN, final=True)
+    request = {
+        "organization": organization,
+        "name": name,
+        "revision": destination.revision,
+        "token": destination.token,
+    }
+    answer = ask_child(script(_SCRIPT), "preflight", request, silence=PREFLIGHT_LIMIT, limit=PREFLIGHT_LIMIT)
+    content = answer.content
+    return Preflight(
+        content.get("name"),
+        content.get("card"),
+        answer.reason or content.get("no_card_because"),
+        bool(content.get("final")),
+    )
 
 
 def upload_bundle(
-    bundle: Bundle, *, message: str, token: str | None = None, private: bool = False, deadline: float = DEADLINE
+    bundle: Bundle,
+    manifest: Manifest,
+    destination: Destination,
+    say: Callable[[str], None],
+    known: Iterable[str] = (),
 ) -> UploadResult:
     """
-    Make the repository if need be, and upload every file of the bundle in one commit.
+    Upload every file of a bundle in one commit, and take away what our last upload left there and is no longer ours.
 
-    :param message: the commit's message
-    :param token: a write token; if None, the one that is saved on this machine
-    :param private: whether a new repository is private
-    :param deadline: seconds after which it is given up
+    :param manifest: remembers what was uploaded
+    :param say: takes lines of progress
+    :param known: what an earlier push of ours left there, as its card says
     """
-    obstacle = why_no_upload(token)
-    if obstacle is not None:
-        return UploadResult(None, obstacle)
+    links = bundle.links()
+    if links:
+        return UploadResult(None, f"{links[0]} is a symbolic link, and what it points to would be published")
+    revision = destination.revision or _MAIN
+    files = [path.relative_to(bundle.folder).as_posix() for path in bundle.files()]
     request = {
         "repo_id": bundle.repo_id,
         "folder": str(bundle.folder.resolve()),
-        "message": message,
-        "private": private,
+        "files": files,
+        "obsolete": sorted({*manifest.published.get(revision, []), *known} - {*files, CARD, ".gitattributes"}),
+        "message": destination.message,
+        "private": destination.private,
+        "revision": destination.revision,
+        "token": destination.token,
     }
-    answer = in_child_process("upload", request, token, deadline)
-    return UploadResult(answer.get("url"), answer.get("reason"))
+    answer = _send(request, destination.deadline, say)
+    if answer.reason is not None:
+        return UploadResult(None, answer.reason)
+    manifest.note_published(revision, files)
+    return UploadResult(str(answer.content["url"]))
+
+
+def _send(request: Mapping[str, Any], deadline: float, say: Callable[[str], None]) -> Answer:
+    progress = _ProgressLines(say)
+    answer = ask_child(script(_SCRIPT), "upload", request, silence=deadline, on_progress=progress)
+    if not answer.hung:
+        return answer
+    # The answer to a commit may have been lost, or Xet may hang where plain transfers do not.
+    state = ask_child(script(_SCRIPT), "compare", request, silence=PREFLIGHT_LIMIT, limit=PREFLIGHT_LIMIT)
+    if state.reason is not None and not state.content.get("final"):
+        return answer
+    if state.content.get("complete"):
+        return state
+    say(f"{answer.reason}: once more, without Xet")
+    return ask_child(script(_SCRIPT), "upload", {**request, "xet": False}, silence=deadline, on_progress=progress)
+
+
+class _ProgressLines:
+    """Turns the client's progress bars into a line now and then, and passes on what it says about trying again."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._last = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        if "trying again" in line:
+            self._say(line)
+        bar = _BAR.match(line)
+        if bar and time.monotonic() - self._last >= _BETWEEN_LINES:
+            self._last = time.monotonic()
+            self._say(f"Uploading {bar['what'].strip()}: {bar['percent']} %")
+
+
+def hf_command(bundle: Bundle, destination: Destination) -> str:
+    """:return: the command that uploads the folder by hand"""
+    words = ["hf", "upload", bundle.repo_id, str(bundle.folder)]
+    words += ["--private"] if destination.private else []
+    words += ["--revision", destination.revision] if destination.revision else []
+    return shlex.join(words)
+
+
+def own_command(bundle: Bundle, destination: Destination, algorithm: str, env_id: str, log_folder: str | Path) -> str:
+    """:return: our command that uploads the folder as it is, and goes on where an upload stopped"""
+    words = ["python", "-m", "rl_experiments.push_to_hub", "--algo", algorithm, "--env", env_id, "-f", str(log_folder)]
+    words += ["-orga", bundle.organization] if bundle.organization else []
+    words += ["--repo-name", bundle.name]
+    hub_folder = bundle.folder.parent.parent if bundle.organization else bundle.folder.parent
+    words += ["--hub-folder", str(hub_folder)] if str(hub_folder) != "hub" else []
+    words += ["--private"] if destination.private else []
+    words += ["--revision", destination.revision] if destination.revision else []
+    return shlex.join([*words, "--upload-only"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.files import replacing
+from rl_experiments.core.isolation import IsolatedError, run_isolated
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec
@@ -58,6 +58,7 @@ def record(
     seed: int = 0,
     deterministic: bool | None = None,
     show_progress: bool = False,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Recording:
     """
     Record one episode as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
@@ -68,6 +69,7 @@ def record(
     :param fps: frames per second; if None, real time
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :param on_progress: called after each step with the number of steps
     :raises RecordingError: if the environment gives no pictures, or no encoder works
     """
     recipe = recipe_of(agent, recipe)
@@ -87,6 +89,8 @@ def record(
 
                     def write(step: Step) -> bool:
                         bar.update(1)
+                        if on_progress is not None:
+                            on_progress(step.number)
                         return film.add(step)
 
                     play(agent, env, n_steps=n_steps, deterministic=deterministic, on_step=write)
@@ -113,41 +117,19 @@ def try_frame(recipe: EnvironmentRecipe) -> str | None:
     :return: None if that works, or why it does not
     """
     prepare_offscreen_rendering()
-    if "fork" not in multiprocessing.get_all_start_methods():
-        return _why_no_frame(recipe)
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_tell_why_no_frame, args=(recipe, sender), daemon=True)
-    process.start()
-    sender.close()
     try:
-        if not receiver.poll(FRAME_DEADLINE):
-            return f"there was none within {FRAME_DEADLINE:g} seconds"
-        return str(receiver.recv() or "") or None
-    except EOFError:
-        process.join()
-        return f"the renderer crashed (exit code {process.exitcode})"
-    finally:
-        process.kill()
-        process.join()
-
-
-def _tell_why_no_frame(recipe: EnvironmentRecipe, sender: Connection) -> None:
-    sender.send(_why_no_frame(recipe))
-
-
-def _why_no_frame(recipe: EnvironmentRecipe) -> str | None:
-    grabber = _Grabber()
-    try:
-        env = make_envs(picture_recipe(recipe), 1, 0, outermost=grabber.wrap)
-        try:
-            env.reset()
-        finally:
-            env.close()
-    except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return reason[:300]
+        run_isolated(lambda _: _draw_one(recipe), FRAME_DEADLINE)
+    except IsolatedError as error:
+        return str(error)
     return None
+
+
+def _draw_one(recipe: EnvironmentRecipe) -> None:
+    env = make_envs(picture_recipe(recipe), 1, 0, outermost=_Grabber().wrap)
+    try:
+        env.reset()
+    finally:
+        env.close()
 
 
 def frames_per_second(recipe: EnvironmentRecipe, metadata: dict[str, Any]) -> float:
@@ -208,7 +190,10 @@ class _GrabbingWrapper(gym.Wrapper):
         if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
             shown = f"an array of shape {frame.shape}" if isinstance(frame, np.ndarray) else repr(frame)[:80]
             raise RecordingError(f"render() gave no picture, but {shown}")
-        self._frames.append(np.array(frame[:, :, :3], dtype=np.uint8))
+        picture = frame[:, :, :3]
+        if np.issubdtype(picture.dtype, np.floating):  # from 0 to 1, as some renderers have it
+            picture = np.clip(picture, 0, 1) * 255 if picture.max(initial=0) <= 1 else np.clip(picture, 0, 255)
+        self._frames.append(np.array(picture, dtype=np.uint8))
 
 
 class _Film:

@@ -193,8 +193,8 @@ def test_a_hub_that_hangs_is_left_at_the_deadline(hub: HubServer, publish: Publi
     result = publish(*QUICK, "--deadline", "5")
     assert time.monotonic() - began < 20
     assert result.code == 3
-    assert "the Hub did not finish within 5 seconds" in result.out
-    assert fault.happened == 1
+    assert "the Hub did not finish: nothing moved for 5 seconds" in result.out
+    assert fault.happened == 2  # once more without Xet, because the Hub answered other questions
     assert (tmp_path / "hub" / REPOSITORY / "README.md").is_file()
     assert not _transfers()
 
@@ -226,8 +226,8 @@ def test_a_refusal_is_told_at_once(
 def test_a_foreign_organisation_is_refused(publish: Publish, hub: HubServer) -> None:
     result = publish(*QUICK, token="hf_bob")
     assert result.code == 3
-    assert "under the namespace" in result.out
-    assert len(hub.calls("POST", "/repos/create")) == 1
+    assert "may not publish under 'club'. It may under: bob" in result.out
+    assert not hub.calls("POST", "/repos/create")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_hub_that_stays_in_trouble_is_given_up(hub: HubServer, publish: Publis
     result = publish(*QUICK)
     assert result.code == 3
     assert "500" in result.out
-    assert fault.happened == 3
+    assert fault.happened == 5
 
 
 def test_a_hub_with_xet(xet_hub: HubServer, publish: Publish, tmp_path: Path) -> None:
@@ -370,9 +370,12 @@ def test_links_are_not_published(hub: HubServer, publish: Publish, ppo_run: Run,
     assert "symbolic link" in result.err
 
 
-def test_a_card_that_is_not_ours_is_kept_beside_the_folder(publish: Publish, tmp_path: Path) -> None:
+def test_the_text_of_a_card_that_is_not_ours_stays_in_it(publish: Publish, tmp_path: Path) -> None:
     folder = tmp_path / "hub" / REPOSITORY
     folder.mkdir(parents=True)
     (folder / "README.md").write_text("MINE")
-    assert publish(*QUICK, "--no-upload").code == 0
-    assert folder.with_name(f"{NAME}.README.md").read_text() == "MINE"
+    for _ in range(2):
+        assert publish(*QUICK, "--no-upload").code == 0
+        card = (folder / "README.md").read_text()
+        assert card.count("MINE") == card.count("mean reward") == 1
+        assert card_problems(card) == ([], [])

@@ -1,0 +1,64 @@
+"""SIGINT, SIGTERM and SIGHUP as something that a command can finish on, instead of being ended by it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Interruption:
+    """
+    Remembers a signal, and raises ``KeyboardInterrupt`` for it only in sections that may be left in the middle.
+
+    A second signal raises everywhere: its sender wants an end at once.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._may_raise = False
+
+    @property
+    def name(self) -> str | None:
+        """The signal's name, if one has come."""
+        return None if self.signal is None else signal.Signals(self.signal).name
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch the signals while the block runs; outside the main thread, where Python allows none, catch nothing."""
+        previous: dict[int, Any] = {}
+        try:
+            for number in _SIGNALS:
+                previous[number] = signal.signal(number, self._handle)
+        except ValueError:
+            previous.clear()
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def may_interrupt(self) -> Iterator[None]:
+        """
+        A section that may be left in the middle.
+
+        :raises KeyboardInterrupt: when a signal comes, or if one has come before
+        """
+        self._may_raise = True
+        try:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._may_raise = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        second = self.signal is not None
+        self.signal = number
+        if self._may_raise or second:
+            raise KeyboardInterrupt

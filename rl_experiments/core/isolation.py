@@ -1,0 +1,135 @@
+"""
+Running a function in a process of its own.
+
+What it calls (an environment, a renderer) may crash or hang: that costs its result, and not the program. The process
+is forked, so that it has everything that this one has, environments that a user's script registered included.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from rl_experiments.core.errors import RLExperimentsError
+
+Beat = Callable[[int], None]
+"""Tells that the work goes on, and how far it is."""
+_LONGEST_SILENCE = 0.1
+_PATIENCE_WITH_THE_DEAD = 5.0
+
+
+class IsolatedError(RLExperimentsError):
+    """The function raised, crashed or hung; the message says which."""
+
+
+def can_isolate() -> bool:
+    """Whether this system forks safely: macOS and Windows do not."""
+    return sys.platform == "linux"
+
+
+def run_isolated(
+    function: Callable[[Beat], Any],
+    deadline: float,
+    on_beat: Callable[[int], None] | None = None,
+    n_threads: int = 1,
+    here: bool = False,
+) -> Any:
+    """
+    Run a function in a forked process and return what it returns; where that is not possible, run it in this one.
+
+    :param function: takes a function to call now and then, with a count of what is done; returns what can be pickled
+    :param deadline: seconds without such a call after which it is given up
+    :param on_beat: called with each new count, in this process
+    :param n_threads: torch's number of threads there. More than one is safe only if this process has never used more
+    :param here: run it in this process all the same; what it uses (a GPU) does not survive a fork
+    :raises IsolatedError: if it raised anything, crashed or hung
+    """
+    if here or not can_isolate():
+        return _run_here(function, on_beat)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = context.Process(target=_child, args=(function, sender, n_threads))
+    process.start()
+    sender.close()
+    try:
+        while receiver.poll(deadline):
+            kind, value = receiver.recv()
+            if kind == "beat" and on_beat is not None:
+                on_beat(value)
+            elif kind == "result":
+                return value
+            elif kind == "error":
+                raise IsolatedError(value)
+        raise IsolatedError(f"nothing happened for {deadline:g} seconds")
+    except EOFError:
+        process.join(_PATIENCE_WITH_THE_DEAD)
+        raise IsolatedError(f"its process crashed ({_ending(process.exitcode)})") from None
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+
+
+def describe_error(error: BaseException) -> str:
+    """:return: one line; errors of ours speak for themselves"""
+    text = " ".join(str(error).split())[:400]
+    if isinstance(error, RLExperimentsError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | None) -> Any:
+    try:
+        return function(on_beat or (lambda _: None))
+    except KeyboardInterrupt:
+        raise
+    except (Exception, SystemExit) as error:
+        raise IsolatedError(describe_error(error)) from error
+
+
+def _child(function: Callable[[Beat], Any], sender: Connection, n_threads: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    # Ctrl-C in a terminal reaches every process of the program: what it means is the parent's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(n_threads)
+    last = 0.0
+
+    def beat(count: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LONGEST_SILENCE:
+            last = now
+            _send(sender, "beat", count)
+
+    try:
+        result = function(beat)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        _send(sender, "error", describe_error(error))
+    else:
+        _send(sender, "result", result)
+
+
+def _send(sender: Connection, kind: str, value: Any) -> None:
+    try:
+        sender.send((kind, value))
+    except (BrokenPipeError, ConnectionError):  # the parent is gone, and nobody wants the result
+        os._exit(1)
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        try:
+            return signal.Signals(-exit_code).name
+        except ValueError:
+            return f"signal {-exit_code}"
+    return f"exit code {exit_code}"

@@ -1,0 +1,152 @@
+"""
+Talking to the Hub in a process of its own.
+
+The Hub's client has no timeouts: a Hub that hangs would hang it for ever. A child process can be ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_WAITING = re.compile(r"Waiting (\d+(?:\.\d+)?)s before retry")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    :param content: the last line of JSON that the child wrote, empty if there was none
+    :param reason: why there is no complete answer, None where there is one
+    :param hung: whether the child was ended because nothing more came
+    """
+
+    content: Mapping[str, Any]
+    reason: str | None = None
+    hung: bool = False
+
+
+def ask_child(
+    script: str,
+    action: str,
+    request: Mapping[str, Any],
+    *,
+    silence: float,
+    limit: float | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> Answer:
+    """
+    Run a script of this package in a child process: the request as JSON in, lines of JSON out, progress on stderr.
+
+    :param script: the file; not the module, because the package around it would be imported too
+    :param action: its argument
+    :param silence: seconds without any output after which it is ended
+    :param limit: seconds after which it is ended in any case
+    :param on_progress: called with each line of progress
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", script, action],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Progress bars are our sign of life: they are drawn although this is no terminal.
+        env={**os.environ, "TQDM_POSITION": "-1", "PYTHONUNBUFFERED": "1"},
+        # Ctrl-C in a terminal is for this process alone, which then ends the child.
+        start_new_session=True,
+    )
+    try:
+        return _converse(process, json.dumps(request).encode(), silence, limit, on_progress)
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _converse(
+    process: subprocess.Popen[bytes],
+    request: bytes,
+    silence: float,
+    limit: float | None,
+    on_progress: Callable[[str], None] | None,
+) -> Answer:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        process.stdin.write(request)
+        process.stdin.close()
+    except BrokenPipeError:  # it ended before it had read: how is told below
+        pass
+    output, progress = _Lines(), _Lines()
+    end = None if limit is None else time.monotonic() + limit
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, output)
+        selector.register(process.stderr, selectors.EVENT_READ, progress)
+        while selector.get_map():
+            wait = silence if end is None else min(silence, end - time.monotonic())
+            ready = selector.select(max(wait, 0))
+            if not ready:
+                bound = f"did not answer within {limit:g} seconds" if limit is not None else _hung(silence)
+                return Answer(_last_json(output), f"the Hub {bound}", hung=True)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                for line in key.data.add(chunk):
+                    asked = _WAITING.search(line)
+                    if asked and float(asked[1]) > silence:
+                        return Answer({}, f"the Hub asks to wait for {float(asked[1]):g} seconds: try again later")
+                    if key.data is progress and on_progress is not None:
+                        on_progress(line)
+    process.wait()
+    content = _last_json(output)
+    if process.returncode or not content:
+        return Answer(content, f"the transfer ended with exit code {process.returncode}")
+    return Answer(content, content.get("reason"))
+
+
+def _hung(silence: float) -> str:
+    return f"did not finish: nothing moved for {silence:g} seconds"
+
+
+class _Lines:
+    """Splits a stream into lines; progress bars end theirs with a carriage return."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._rest = b""
+
+    def add(self, chunk: bytes) -> list[str]:
+        """:return: the lines that are complete now; an empty chunk is the end"""
+        *complete, self._rest = re.split(rb"[\r\n]", self._rest + chunk)
+        if not chunk and self._rest:
+            complete, self._rest = [self._rest], b""
+        lines = [line.decode("utf-8", "replace") for line in complete if line.strip()]
+        self.all += lines
+        return lines
+
+
+def _last_json(lines: _Lines) -> dict[str, Any]:
+    for line in reversed(lines.all):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def script(name: str) -> str:
+    """:return: the path of a script of this package"""
+    return str(Path(__file__).with_name(name))

@@ -1,0 +1,187 @@
+"""What goes into a bundle: weights, configuration, normalisation, metrics."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rl_experiments.core import yaml_io
+from rl_experiments.core.errors import ConfigurationError, UntrustedError
+from rl_experiments.core.files import replacing, sha256_of, write_bytes, write_text
+from rl_experiments.core.names import model_name
+from rl_experiments.evaluation import Episode, Evaluation
+from rl_experiments.hub.bundle import CURVE, RESULTS, Bundle
+from rl_experiments.hub.curve import draw_curve
+from rl_experiments.hub.manifest import fingerprint
+from rl_experiments.hub.scrubbing import published_arguments, published_env_kwargs, published_hyperparameters
+from rl_experiments.hub.weights import write_safetensors
+from rl_experiments.runs import LoadedAgent
+
+STATISTICS = "vec_normalize.pkl"
+WEIGHTS = "policy.safetensors"
+METRICS = "train_eval_metrics.zip"
+_GIT_ATTRIBUTES = "".join(
+    f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
+    for suffix in ("zip", "pth", "pkl", "npz", "safetensors", "mp4", "gif", "png")
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """
+    What is published of a run.
+
+    :param agent: the agent, loaded from the model that is published
+    :param all_checkpoints: whether each checkpoint goes along, as ``checkpoints/<steps>/``
+    """
+
+    agent: LoadedAgent
+    all_checkpoints: bool = False
+
+    @property
+    def name(self) -> str:
+        """The model's name, as the zoo has it."""
+        return model_name(self.agent.algorithm, self.agent.run.env_id)
+
+    def texts(self) -> dict[str, str]:
+        """:return: file name to text"""
+        run = self.agent.run
+        return {
+            "config.yml": yaml_io.dump_like_the_zoo(published_hyperparameters(run)),
+            "args.yml": yaml_io.dump_like_the_zoo(published_arguments(run)),
+            "env_kwargs.yml": yaml_io.dump(published_env_kwargs(run)),
+            ".gitattributes": _GIT_ATTRIBUTES,
+        }
+
+    def copies(self) -> dict[str, Path]:
+        """:return: file name to the file of the run that it is a copy of"""
+        agent = self.agent
+        files = {f"{self.name}.zip": agent.saved.path}
+        if agent.saved.statistics is not None:
+            files[STATISTICS] = agent.saved.statistics
+        for steps in agent.run.checkpoints() if self.all_checkpoints else ():
+            saved = agent.run.model(steps)
+            files[f"checkpoints/{steps}/{self.name}.zip"] = saved.path
+            if saved.statistics is not None:
+                files[f"checkpoints/{steps}/{STATISTICS}"] = saved.statistics
+        return files
+
+    def metrics(self) -> list[Path]:
+        """:return: evaluations and episode logs of the training, as far as there are any"""
+        run = self.agent.run
+        return [path for path in (run.evaluations_file, *run.monitor_files()) if path.is_file()]
+
+    def key(self) -> str:
+        """:return: a fingerprint of everything that :meth:`write` reads"""
+        copied = {name: sha256_of(_no_link(path)) for name, path in self.copies().items()}
+        return fingerprint(copied, self.texts(), [(path.name, sha256_of(_no_link(path))) for path in self.metrics()])
+
+    def write(self, bundle: Bundle) -> list[Path]:
+        """:return: the files that were written"""
+        return list(self._write(bundle.folder))
+
+    def _write(self, folder: Path) -> Iterator[Path]:
+        for name, source in self.copies().items():
+            yield _copy(source, folder / name)
+        archive = folder / f"{self.name}.zip"
+        yield from _unzip(archive, folder / self.name)
+        weights = write_safetensors(archive, folder / WEIGHTS, self.agent)
+        if weights is not None:
+            yield weights
+        for name, text in self.texts().items():
+            write_text(folder / name, text)
+            yield folder / name
+        metrics = self.metrics()
+        with replacing(folder / METRICS) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as opened:
+            for source in metrics:
+                opened.write(_no_link(source), source.name)
+        yield folder / METRICS
+        if draw_curve(self.agent.run, folder / CURVE):
+            yield folder / CURVE
+
+
+def write_results(bundle: Bundle, evaluation: Evaluation) -> Path:
+    """
+    Write the evaluation under the zoo's keys, and all of its episodes.
+
+    A return that is no finite number is null, because JSON has none.
+    """
+    content = {
+        "mean_reward": evaluation.mean_reward,
+        "std_reward": evaluation.std_reward,
+        "is_deterministic": evaluation.deterministic,
+        "n_eval_episodes": len(evaluation.episodes),
+        "eval_datetime": datetime.now().isoformat(),
+        "seed": evaluation.seed,
+        "n_envs": evaluation.n_envs,
+        "n_steps": evaluation.n_steps,
+        "returns": evaluation.returns.tolist(),
+        "lengths": evaluation.lengths.tolist(),
+    }
+    if evaluation.success_rate is not None:
+        content["success_rate"] = evaluation.success_rate
+        content["successes"] = [episode.success for episode in evaluation.episodes]
+    path = bundle.folder / RESULTS
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def read_results(bundle: Bundle) -> Evaluation:
+    """
+    :return: the evaluation that :func:`write_results` wrote
+    :raises ConfigurationError: if the file holds something else
+    """
+    path = bundle.folder / RESULTS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        returns = [float("nan") if value is None else float(value) for value in content["returns"]]
+        successes = content.get("successes") or [None] * len(returns)
+        episodes = tuple(
+            Episode(total, int(length), 0, success)
+            for total, length, success in zip(returns, content["lengths"], successes, strict=True)
+        )
+        return Evaluation(
+            episodes, (), bool(content["is_deterministic"]), content["n_envs"], content["n_steps"], content["seed"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} holds no evaluation of ours: {error}") from None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+def _no_link(path: Path) -> Path:
+    """What a link points to would be published."""
+    if path.is_symlink():
+        raise UntrustedError(f"{path} is a symbolic link: only files of the run itself are published")
+    return path
+
+
+def _copy(source: Path, target: Path) -> Path:
+    with replacing(target) as temporary:
+        shutil.copyfile(_no_link(source), temporary)
+    return target
+
+
+def _unzip(archive: Path, folder: Path) -> Iterator[Path]:
+    """Write the members of a model's zip as files; names that leave the folder are refused."""
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            parts = PurePosixPath(member.filename)
+            if member.is_dir():
+                continue
+            if parts.is_absolute() or ".." in parts.parts or len(parts.parts) != 1 or "\\" in member.filename:
+                raise ConfigurationError(f"{archive} has a member with a path: '{member.filename}'")
+            write_bytes(folder / parts.name, opened.read(member))
+            yield folder / parts.name

@@ -1,0 +1,100 @@
+"""Uploading a folder that was built before (``--upload-only``): nothing is loaded, played or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl_experiments.core.errors import NotFoundError
+from rl_experiments.core.files import write_text
+from rl_experiments.core.interruption import Interruption
+from rl_experiments.core.suggest import hint
+from rl_experiments.hub import card_text, manifest
+from rl_experiments.hub.bundle import CARD, Bundle
+from rl_experiments.hub.card import UNKNOWN_OWNER
+from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED, Manifest
+from rl_experiments.hub.upload import Destination, Preflight, UploadResult, hf_command, preflight, upload_bundle
+
+
+@dataclass(frozen=True)
+class Reupload:
+    """
+    :param bundle: the folder
+    :param url: where the repository is, None where nothing was uploaded
+    :param reason: why not
+    :param command: the Hub's own command for it
+    :param interrupted: the signal that cut it short, or None
+    """
+
+    bundle: Bundle
+    url: str | None
+    reason: str | None
+    command: str
+    interrupted: str | None = None
+
+
+def upload_built(
+    hub_folder: str | Path,
+    organization: str | None,
+    name: str,
+    destination: Destination,
+    say: Callable[[str], None] = print,
+) -> Reupload:
+    """
+    Upload a bundle as it lies there, edits of the user included.
+
+    :param organization: user or organisation on the Hub; if None, the token's owner
+    :raises NotFoundError: if there is no complete bundle
+    """
+    interruption = Interruption()
+    with interruption.listening():
+        try:
+            with interruption.may_interrupt():
+                asked = preflight(organization, name, destination)
+        except KeyboardInterrupt:
+            asked = Preflight()
+        bundle = _find(hub_folder, organization or asked.owner, name)
+        record = bundle.manifest()
+        _check(bundle, record, say)
+        if interruption.signal is not None:
+            result = UploadResult(None, f"it was interrupted ({interruption.name})")
+        elif asked.final:
+            result = UploadResult(None, asked.problem)
+        else:
+            say(f"Uploading to {bundle.repo_id}")
+            try:
+                with interruption.may_interrupt():
+                    known = card_text.listed_files(asked.card or "")
+                    result = upload_bundle(bundle, record, destination, say, known)
+            except KeyboardInterrupt:
+                result = UploadResult(None, f"it was interrupted ({interruption.name})")
+        status = DONE if result.url else (FAILED if interruption.signal is None else INTERRUPTED)
+        record.finish(manifest.UPLOAD, status, reason=result.reason, details={"url": result.url})
+    return Reupload(bundle, result.url, result.reason, hf_command(bundle, destination), interruption.name)
+
+
+def _find(hub_folder: str | Path, organization: str | None, name: str) -> Bundle:
+    bundle = Bundle.at(hub_folder, organization, name)
+    if not bundle.manifest_file.is_file() and organization is not None:
+        bundle.take_over(hub_folder)
+        if bundle.card.is_file():
+            card = bundle.card.read_text(encoding="utf-8")
+            write_text(bundle.card, card.replace(UNKNOWN_OWNER, organization))
+    return bundle
+
+
+def _check(bundle: Bundle, record: Manifest, say: Callable[[str], None]) -> None:
+    built = record.stages.get(manifest.CARD)
+    if built is None or built.status != DONE or not bundle.card.is_file():
+        root = bundle.folder.parent.parent if bundle.organization else bundle.folder.parent
+        others = [path.name.removesuffix(".manifest.json") for path in root.glob("**/*.manifest.json")]
+        raise NotFoundError(
+            f"There is no complete folder {bundle.folder} to upload: build it without --upload-only first."
+            f"{hint(bundle.name, others) if bundle.name not in others else ''}"
+        )
+    for name in record.changed_files():
+        if not (bundle.folder / name).is_file():
+            say(f"{name} was built, and is not there any more")
+        elif name != CARD:
+            say(f"{name} is not as it was built, and is uploaded as it is now")
