@@ -20,7 +20,6 @@ from rl_experiments.hub.contents import Contents
 from rl_experiments.hub.scrubbing import published_arguments, published_env_kwargs, published_hyperparameters
 from rl_experiments.runs import LoadedAgent, RunRecord
 
-UNKNOWN_OWNER = "YOUR_HF_USERNAME"
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
 
 
@@ -106,7 +105,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         model_file=f"{contents.name}.zip",
         no_replay_because=facts.no_replay_because,
         not_evaluated_because=facts.not_evaluated_because,
-        organization=bundle.organization or UNKNOWN_OWNER,
+        organization=bundle.organization or card_text.UNKNOWN_OWNER,
         replay=facts.replay,
         replay_url=_replay_url(bundle, facts.replay),
         saved=agent.saved,

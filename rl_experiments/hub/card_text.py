@@ -15,6 +15,7 @@ from typing import Any
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import RLExperimentsError
 
+UNKNOWN_OWNER = "YOUR_HF_USERNAME"
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _SECTION = re.compile(r"<!-- rl_experiments:(?P<name>[a-z_]+) -->.*?<!-- /rl_experiments:(?P=name) -->", re.DOTALL)
 _FILES = "files"

@@ -58,7 +58,7 @@ def ask_child(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # Progress bars are our sign of life: they are drawn although this is no terminal.
-        env={**os.environ, "TQDM_POSITION": "-1", "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "TQDM_POSITION": "-1", "HF_HUB_DISABLE_PROGRESS_BARS": "0", "PYTHONUNBUFFERED": "1"},
         # Ctrl-C in a terminal is for this process alone, which then ends the child.
         start_new_session=True,
     )

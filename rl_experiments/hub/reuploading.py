@@ -12,7 +12,6 @@ from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.suggest import hint
 from rl_experiments.hub import card_text, manifest
 from rl_experiments.hub.bundle import CARD, Bundle
-from rl_experiments.hub.card import UNKNOWN_OWNER
 from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED, Manifest
 from rl_experiments.hub.upload import Destination, Preflight, UploadResult, hf_command, preflight, upload_bundle
 
@@ -80,7 +79,7 @@ def _find(hub_folder: str | Path, organization: str | None, name: str) -> Bundle
         bundle.take_over(hub_folder)
         if bundle.card.is_file():
             card = bundle.card.read_text(encoding="utf-8")
-            write_text(bundle.card, card.replace(UNKNOWN_OWNER, organization))
+            write_text(bundle.card, card.replace(card_text.UNKNOWN_OWNER, organization))
     return bundle
 
 

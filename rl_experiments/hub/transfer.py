@@ -238,7 +238,9 @@ def _describe(error: BaseException, request: Mapping[str, Any]) -> str:
         return f"{advice[status]} ({status}: {said})"
     if status is not None and status >= 500:
         return f"the Hub is in trouble: try again later ({status}: {said})"
-    if isinstance(error, (ConnectionError, TimeoutError)) or "Connect" in type(error).__name__:
+    if type(error).__name__ == "RemoteProtocolError":
+        return f"the Hub broke the connection off: try again later ({said})"
+    if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("httpx"):
         return f"the Hub cannot be reached: look at the network, and try again ({said})"
     return said
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from rl_experiments.core.files import replacing
+from rl_experiments.core.files import write_bytes
 from rl_experiments.runs import LoadedAgent
 
 _POLICY = "policy.pth"
@@ -22,7 +22,7 @@ def write_safetensors(archive: Path, target: Path, agent: LoadedAgent) -> Path |
     :param archive: the model's zip
     :return: the file, or None where the zip holds no weights
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     with zipfile.ZipFile(archive) as opened:
         if _POLICY not in opened.namelist():
@@ -39,6 +39,5 @@ def write_safetensors(archive: Path, target: Path, agent: LoadedAgent) -> Path |
             continue
         first_names[place] = name
         stored[name] = tensor.clone(memory_format=torch.contiguous_format)
-    with replacing(target) as temporary:
-        save_file(stored, temporary, metadata)
+    write_bytes(target, save(stored, metadata))
     return target
