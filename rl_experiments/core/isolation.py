@@ -7,6 +7,7 @@ is forked, so that it has everything that this one has, environments that a user
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -73,9 +74,16 @@ def run_isolated(
         process.join(_PATIENCE_WITH_THE_DEAD)
         raise IsolatedError(f"its process crashed ({_ending(process.exitcode)})") from None
     finally:
-        process.kill()
-        process.join()
+        _end(process)
         receiver.close()
+
+
+def _end(process: Any) -> None:
+    """End the process and those that it started, such as an encoder."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
 
 
 def describe_error(error: BaseException) -> str:
@@ -96,9 +104,10 @@ def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | 
 
 
 def _child(function: Callable[[Beat], Any], sender: Connection, n_threads: int) -> None:
+    # A group of its own: Ctrl-C in a terminal is for the parent, and all that starts here ends together.
+    os.setpgid(0, 0)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    # Ctrl-C in a terminal reaches every process of the program: what it means is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n_threads)

@@ -357,16 +357,16 @@ class _Publisher:
 
     def _upload(self, asked: Preflight) -> UploadResult:
         if self.interruption.signal is not None:
-            result = UploadResult(None, f"{_INTERRUPTED} ({self.interruption.name})")
+            result = UploadResult(None, self._interrupted())
         elif asked.final:
             result = UploadResult(None, asked.problem)
         else:
             self.say(f"Uploading to {self.bundle.repo_id}")
             known = card_text.listed_files(asked.card or "")
-            result = self._unless_interrupted(
-                lambda: upload_bundle(self.bundle, self.manifest, self.destination, self.say, known),
-                UploadResult(None, _INTERRUPTED),
+            sent = self._unless_interrupted(
+                lambda: upload_bundle(self.bundle, self.manifest, self.destination, self.say, known), None
             )
+            result = sent or UploadResult(None, self._interrupted())
         status = DONE if result.url else (INTERRUPTED if self.interruption.signal is not None else FAILED)
         self.manifest.finish(manifest.UPLOAD, status, reason=result.reason, details={"url": result.url})
         return result
@@ -390,7 +390,7 @@ class _Publisher:
                         here=not _computes_on_cpu(self.agent),
                     ), None
             except KeyboardInterrupt:
-                return None, f"{_INTERRUPTED} ({self.interruption.name or 'SIGINT'})"
+                return None, self._interrupted()
             except IsolatedError as error:
                 return None, str(error)
             finally:
@@ -402,6 +402,9 @@ class _Publisher:
                 return function()
         except KeyboardInterrupt:
             return otherwise
+
+    def _interrupted(self) -> str:
+        return f"{_INTERRUPTED} ({self.interruption.name or 'SIGINT'})"
 
     def _failure(self) -> str:
         return FAILED if self.interruption.signal is None else INTERRUPTED

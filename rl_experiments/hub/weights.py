@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -31,13 +32,15 @@ def write_safetensors(archive: Path, target: Path, agent: LoadedAgent) -> Path |
             weights = torch.load(stream, map_location="cpu", weights_only=True)
     stored: dict[str, torch.Tensor] = {}
     first_names: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
-    metadata = {"format": "pt", "algorithm": agent.algorithm, "environment": agent.run.env_id}
+    shared: dict[str, str] = {}
     for name, tensor in weights.items():
         place = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if tensor.numel() and place in first_names:
-            metadata[name] = first_names[place]
+            shared[name] = first_names[place]
             continue
         first_names[place] = name
         stored[name] = tensor.clone(memory_format=torch.contiguous_format)
-    write_bytes(target, save(stored, metadata))
+    about = {"algorithm": agent.algorithm, "environment": agent.run.env_id, "shared": shared}
+    # One entry, because the order of several changes from call to call, and with it the file.
+    write_bytes(target, save(stored, {"rl_experiments": json.dumps(about)}))
     return target

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,28 +71,46 @@ def working_codec() -> str | None:
 
 
 class _Mp4Writer:
+    """Frames through a pipe to the program that imageio-ffmpeg brings along."""
+
     def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str) -> None:
-        import imageio_ffmpeg
+        from imageio_ffmpeg import get_ffmpeg_exe
 
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-        quality = ["-preset", "veryfast", "-movflags", "+faststart"] if codec == "libx264" else []
-        # The default macro block size of 16 would resize the 210 lines of an Atari picture.
-        self._pipe: Any = imageio_ffmpeg.write_frames(
-            str(path),
-            self._size,
-            fps=fps,
-            codec=codec,
-            pix_fmt_out="yuv420p",
-            macro_block_size=2,
-            output_params=quality,
+        width, height = self._size
+        frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
+        quality = ["-preset", "veryfast"] if codec == "libx264" else ["-q:v", "4"]
+        output = ["-an", "-vcodec", codec, *quality, "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        self._process = subprocess.Popen(
+            [get_ffmpeg_exe(), "-y", "-loglevel", "error", *frames, *output, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # Ctrl-C in a terminal is for the program that records, which then finishes the file.
+            process_group=0 if os.name == "posix" else None,
         )
-        self._pipe.send(None)
 
     def write(self, frame: np.ndarray) -> None:
-        self._pipe.send(np.ascontiguousarray(_padded(frame, self._size)))
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(_padded(frame, self._size).tobytes())
+        except BrokenPipeError:
+            raise RecordingError(f"the encoder ended: {self._last_words()}") from None
 
     def close(self) -> None:
-        self._pipe.close()
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        words = self._last_words()
+        if self._process.returncode:
+            raise RecordingError(f"the encoder failed: {words}")
+
+    def _last_words(self) -> str:
+        assert self._process.stderr is not None
+        words = "" if self._process.stderr.closed else self._process.stderr.read().decode("utf-8", "replace")
+        self._process.stderr.close()
+        self._process.wait()
+        return " ".join(words.split())[:300] or f"exit code {self._process.returncode}"
 
 
 class _GifWriter:

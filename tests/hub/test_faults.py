@@ -183,5 +183,7 @@ def test_no_fault_loses_a_bundle(ppo_run: Run, tmp_path: Path, capsys: pytest.Ca
     arrived = sum(outcome.result is not None and outcome.result.code == 0 for outcome in outcomes)
     with capsys.disabled():
         kept = len(CASES) - arrived
-        print(f"\n{len(CASES)} faults: {arrived} arrived, {kept} kept and arrived later, {len(wrong)} not as they should")
+        print(
+            f"\n{len(CASES)} faults: {arrived} arrived, {kept} kept and arrived later, {len(wrong)} not as they should"
+        )
     assert not wrong, "\n".join(wrong)

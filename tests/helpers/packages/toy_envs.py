@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import sys
 import time
 from typing import Any, ClassVar
 
@@ -150,6 +153,37 @@ class Endless(Line):
         super().__init__(**{"length": 10**9, **kwargs})
 
 
+class Faulty(Line):
+    """The line that does what ``TOY_FAULT`` says, as in ``hang:render:5``: raise, exit, crash or hang at a call."""
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        self._maybe("reset", 0)
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._maybe("step", self.steps)
+        return super().step(action)
+
+    def render(self) -> Any:
+        self._maybe("render", self.steps)
+        return super().render()
+
+    def _maybe(self, call: str, number: int) -> None:
+        kind, where, when = os.environ.get("TOY_FAULT", "none:none:0").split(":")
+        if where != call or number < int(when):
+            return
+        if kind == "raise":
+            raise RuntimeError("the line broke")
+        if kind == "exit":
+            sys.exit(7)
+        if kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if kind == "pause":
+            time.sleep(0.3)
+        while kind == "hang":
+            time.sleep(0.1)
+
+
 class Invisible(Line):
     """The line without pictures."""
 
@@ -187,6 +221,7 @@ for _class in (
     Dictionary,
     Masked,
     Breaks,
+    Faulty,
     Slow,
     Endless,
     Invisible,
