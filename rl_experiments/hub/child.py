@@ -7,6 +7,7 @@ The Hub's client has no timeouts: a Hub that hangs would hang it for ever. A chi
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import selectors
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_BAR = re.compile(r"^(?P<what>[^|]*)\|[^|]*\|\s*(?P<count>[\d.]+\w*)")
 _WAITING = re.compile(r"Waiting (\d+(?:\.\d+)?)s before retry")
 
 
@@ -48,7 +50,7 @@ def ask_child(
 
     :param script: the file; not the module, because the package around it would be imported too
     :param action: its argument
-    :param silence: seconds without any output after which it is ended
+    :param silence: seconds without anything new in its output after which it is ended
     :param limit: seconds after which it is ended in any case
     :param on_progress: called with each line of progress
     """
@@ -88,21 +90,25 @@ def _converse(
     except BrokenPipeError:  # it ended before it had read: how is told below
         pass
     output, progress = _Lines(), _Lines()
-    end = None if limit is None else time.monotonic() + limit
+    began = last_news = time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, progress)
         while selector.get_map():
-            wait = silence if end is None else min(silence, end - time.monotonic())
-            ready = selector.select(max(wait, 0))
-            if not ready:
-                bound = f"did not answer within {limit:g} seconds" if limit is not None else _hung(silence)
-                return Answer(_last_json(output), f"the Hub {bound}", hung=True)
-            for key, _ in ready:
+            now = time.monotonic()
+            if limit is not None and now - began >= limit:
+                return Answer(_last_json(output), f"the Hub did not answer within {limit:g} seconds", hung=True)
+            if now - last_news >= silence:
+                reason = f"the Hub did not finish: nothing moved for {silence:g} seconds"
+                return Answer(_last_json(output), reason, hung=True)
+            left = min(last_news + silence, math.inf if limit is None else began + limit) - now
+            for key, _ in selector.select(left):
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
                     selector.unregister(key.fileobj)
                 for line in key.data.add(chunk):
+                    if key.data.is_news(line):
+                        last_news = time.monotonic()
                     asked = _WAITING.search(line)
                     if asked and float(asked[1]) > silence:
                         return Answer({}, f"the Hub asks to wait for {float(asked[1]):g} seconds: try again later")
@@ -115,16 +121,13 @@ def _converse(
     return Answer(content, content.get("reason"))
 
 
-def _hung(silence: float) -> str:
-    return f"did not finish: nothing moved for {silence:g} seconds"
-
-
 class _Lines:
     """Splits a stream into lines; progress bars end theirs with a carriage return."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
         self._rest = b""
+        self._known: set[str] = set()
 
     def add(self, chunk: bytes) -> list[str]:
         """:return: the lines that are complete now; an empty chunk is the end"""
@@ -134,6 +137,14 @@ class _Lines:
         lines = [line.decode("utf-8", "replace") for line in complete if line.strip()]
         self.all += lines
         return lines
+
+    def is_news(self, line: str) -> bool:
+        """:return: whether the line tells more than those before it; a bar that is only drawn again does not"""
+        bar = _BAR.match(line)
+        told = " ".join(bar.groups("")) if bar else line
+        is_new = told not in self._known
+        self._known.add(told)
+        return is_new
 
 
 def _last_json(lines: _Lines) -> dict[str, Any]:

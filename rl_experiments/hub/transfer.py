@@ -187,7 +187,7 @@ def _wait(seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 1.0))
-        print(".", file=sys.stderr)
+        print(f"waiting for {left:.1f} s more", file=sys.stderr)
 
 
 def _status(error: BaseException) -> int | None:

@@ -22,6 +22,8 @@ _SCRIPT = "transfer.py"
 _HOW_TO_GET_A_TOKEN = "there is no token: run 'hf auth login', or set HF_TOKEN"
 _MAIN = "main"
 _BETWEEN_LINES = 5.0
+_PATIENCE_WITH_XET = 60.0
+"""Seconds without progress after which the upload is tried once more without Xet, where the deadline is later."""
 _BAR = re.compile(r"^(?P<what>[^|]*?):?\s+(?P<percent>\d+)%\|")
 
 
@@ -139,12 +141,13 @@ def upload_bundle(
 
 def _send(request: Mapping[str, Any], deadline: float, say: Callable[[str], None]) -> Answer:
     progress = _ProgressLines(say)
-    answer = ask_child(script(_SCRIPT), "upload", request, silence=deadline, on_progress=progress)
+    patience = min(deadline, _PATIENCE_WITH_XET)
+    answer = ask_child(script(_SCRIPT), "upload", request, silence=patience, on_progress=progress)
     if not answer.hung:
         return answer
     # The answer to a commit may have been lost, or Xet may hang where plain transfers do not.
     state = ask_child(script(_SCRIPT), "compare", request, silence=PREFLIGHT_LIMIT, limit=PREFLIGHT_LIMIT)
-    if state.reason is not None and not state.content.get("final"):
+    if state.reason is not None and deadline <= patience:
         return answer
     if state.content.get("complete"):
         return state

@@ -32,6 +32,7 @@ class Case:
     :param flags: further arguments of the command
     :param token: who publishes
     :param closed: whether there is no server at all
+    :param xet: whether the server speaks Xet
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     flags: Sequence[str] = ()
     token: str = "hf_ann"
     closed: bool = False
+    xet: bool = False
 
 
 def _once(what: str, match: tuple[str, str], action: Action, **options: object) -> Case:
@@ -69,6 +71,7 @@ PUT, COMMIT, INFO, WHO = (
     ("GET", f"/api/models/{REPOSITORY}"),
     ("GET", "/whoami-v2"),
 )
+IMPATIENT = ("--deadline", "4")
 STEPS = (CREATE, INFO, CHECK, ASK, BATCH, PUT, COMMIT)
 
 CASES = [
@@ -102,6 +105,11 @@ CASES = [
     _for_ever(COMMIT, "drop", "broke the connection off"),
     *(_for_ever(match, "hang", "nothing moved for 3 seconds", "--deadline", "3") for match in STEPS),
     _once("hangs", COMMIT, "hang"),
+    *(
+        Case(f"Xet, {action} for ever: {part}", [Fault(("*", part), action, times=None)], True, "", IMPATIENT, xet=True)
+        for part in ("xet-write-token", "/cas/v1/shards", "/cas/v1/xorbs")
+        for action in ("status", "drop", "hang")
+    ),
 ]
 
 
@@ -126,14 +134,14 @@ def _try(case: Case, built: Path, workplace: Path) -> Outcome:
     folder = workplace / "hub" / REPOSITORY
     before = _contents(folder)
     command = ("--algo", "ppo", "--env", "CartPole-v1", "-f", "logs", "-orga", "club", "--upload-only")
-    with HubServer() as server:
+    with HubServer(xet=case.xet) as server:
         server.add_user("ann", token="hf_ann")
         server.add_user("bob", token="hf_bob")
         server.add_user("eve", token="hf_eve", write=False)
         server.add_organization("club", members={"ann", "eve"})
         for fault in case.faults:
             server.faults.add(fault)
-        reached = server.environment(workplace / "home", case.token, xet=False)
+        reached = server.environment(workplace / "home", case.token, xet=case.xet)
         if case.closed:
             reached["HF_ENDPOINT"] = "http://127.0.0.1:9"
         began = time.monotonic()
