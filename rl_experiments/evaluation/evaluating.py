@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+
+from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec
-from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
+from rl_experiments.evaluation.playing import Game, Step
 from rl_experiments.evaluation.statistics import Evaluation
 
 LONGEST_EPISODE = 100_000
@@ -46,16 +50,16 @@ def evaluate(
     seed_everything(seed)
     env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed)
     try:
+        check_spaces(agent, env, recipe.env_id)
         with progress_bar(n_episodes, "evaluating", "episode", show_progress) as bar:
 
             def advance(step: Step) -> None:
                 bar.update(len(step.finished))
 
-            return replace(
-                play(agent, env, n_episodes=n_episodes, deterministic=deterministic, on_step=advance), seed=seed
-            )
+            game = Game(agent, env, n_episodes, None, deterministic, advance)
+            return replace(play_to_the_end(game, recipe.env_id), seed=seed)
     finally:
-        env.close()
+        close(env)
 
 
 def recipe_of(agent: Agent, recipe: EnvironmentRecipe | None) -> EnvironmentRecipe:
@@ -77,6 +81,12 @@ def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
     spec = find_spec(recipe.env_id, recipe.gym_packages)
     has_limit = recipe.max_episode_steps or spec.max_episode_steps or recipe.is_atari
     return recipe if has_limit else replace(recipe, max_episode_steps=LONGEST_EPISODE)
+
+
+def close(env: VecEnv) -> None:
+    """Close environments; a process that is gone needs no closing."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        env.close()
 
 
 def seed_everything(seed: int) -> None:
