@@ -73,6 +73,26 @@ def check_plain_file(path: Path, largest: int | None = None, within: Path | None
         raise ConfigurationError(f"{path} has {status.st_size:,} bytes. At most {largest:,} are read")
 
 
+def check_can_write(path: Path, what: str) -> None:
+    """
+    Try whether a file could be written, without a change to what is there.
+
+    :param path: a file that need not be there
+    :param what: what it is for, in the error
+    :raises ConfigurationError: if it could not
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if path.exists() and not path.is_file():  # a device, such as /dev/null, or a pipe
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{what} {path} cannot be written: {error.strerror or error}") from None
+
+
 def sha256_of(path: Path) -> str:
     """:return: the hexadecimal SHA-256 digest of a file"""
     with path.open("rb") as stream:

@@ -114,7 +114,9 @@ def check_attributes(data: dict[str, Any], objects: dict[str, Any], algorithm_cl
     if not isinstance(policy, str) and not (isinstance(policy, type) and issubclass(policy, BasePolicy)):
         raise ConfigurationError(f"'policy_class' in {path} must be a policy, but got {policy!r:.80}")
     if not isinstance(values.get("policy_kwargs", {}), dict):
-        raise ConfigurationError(f"'policy_kwargs' in {path} must be a mapping, but got {values['policy_kwargs']!r:.80}")
+        raise ConfigurationError(
+            f"'policy_kwargs' in {path} must be a mapping, but got {values['policy_kwargs']!r:.80}"
+        )
 
 
 def _check_space(space: Any, what: str) -> None:
