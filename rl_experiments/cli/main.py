@@ -20,7 +20,8 @@ def run_command(command: Callable[[], int | None]) -> int:
     """
     Call a command, and turn what it raises into a message and an exit code.
 
-    :return: 0, what the command returned, 2 for an error of the user's, 130 for Ctrl-C (143 for SIGTERM), 1 for a mistake of ours
+    :return: 0, what the command returned, 2 for an error of the user's, 130 for Ctrl-C, 143 for SIGTERM, 1 for a
+        mistake of ours
     """
     debug = DEBUG_FLAG in sys.argv
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -44,7 +44,7 @@ class TrainingError(RLExperimentsError):
     exit_code = 1
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818 (an interrupt is no error)
+class Terminated(KeyboardInterrupt):
     """SIGTERM, where it ends a command as Ctrl-C does: what is open is closed, and what was reached is told."""
 
     exit_code = 143

@@ -1,10 +1,9 @@
 """
 What a pickle may do with the names that it may name.
 
-A name that is harmless to import can still be called with arguments that fill the memory, or be given a state that NumPy
-trusts blindly.
-What SB3 stores makes objects without calling their classes, and fills arrays with exactly the bytes that the file
-holds.
+A name that is harmless to import can still be called with arguments that fill the memory, or be given a state that
+NumPy trusts blindly. What SB3 stores makes objects without calling their classes, and fills arrays with exactly the
+bytes that the file holds.
 """
 
 from __future__ import annotations

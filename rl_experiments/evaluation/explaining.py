@@ -24,7 +24,7 @@ class PlayingError(RLExperimentsError):
         self.so_far = so_far
 
 
-class PlayStopped(KeyboardInterrupt):  # noqa: N818 (an interrupt is no error)
+class PlayStopped(KeyboardInterrupt):
     """
     A play that a signal ended.
 

@@ -126,7 +126,11 @@ class Run:
     def env_id(self) -> str:
         """The environment as Gymnasium knows it."""
         saved = self.arguments.get("env")
-        return saved if isinstance(saved, str) and folder_name(saved) == self.env_name else self.env_name
+        try:
+            is_this = isinstance(saved, str) and folder_name(saved) == self.env_name
+        except ConfigurationError as error:
+            raise ConfigurationError(f"env in {self.config_folder / 'args.yml'}: {error}") from None
+        return str(saved) if is_this else self.env_name
 
     @property
     def env_kwargs(self) -> dict[str, Any]:

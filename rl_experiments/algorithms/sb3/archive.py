@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import json
 import pickle
 import warnings
@@ -96,9 +97,9 @@ def load_model(path: Path, algorithm: Algorithm, device: str = "auto", trust: Tr
     """
     data = read_data(path)
     objects, _ = read_objects(data, path, trust or Trust())
-    objects.update({key: _STAND_INS[key] for key in _FOR_TRAINING_ONLY if key in data})
-    arguments = {"buffer_size": 1, "optimize_memory_usage": False} if algorithm.off_policy else {"n_steps": 1}
-    return load_with(path, algorithm, objects, device=device, n_envs=1, **arguments)
+    objects.update({key: _stand_in(key) for key in _FOR_TRAINING_ONLY if key in data})
+    arguments = {"buffer_size": 1, "optimize_memory_usage": False} if algorithm.off_policy else {}
+    return load_with(path, algorithm, objects, device=device, n_envs=1, n_steps=1, **arguments)
 
 
 def load_with(path: Path, algorithm: Algorithm, objects: dict[str, Any], **arguments: Any) -> Any:
@@ -156,6 +157,11 @@ def read_data(path: Path) -> dict[str, Any]:
     return data
 
 
+def _stand_in(key: str) -> Any:
+    """:return: a value of its own for each model, because SB3 adds to some"""
+    return copy.copy(_STAND_INS[key])
+
+
 def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[str, Any], set[str]]:
     """
     Read the pickled parts of a model without running them.
@@ -175,6 +181,6 @@ def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[s
         except (pickle.UnpicklingError, binascii.Error, TypeError, ValueError) as error:
             if key not in _STAND_INS:
                 raise pickles.refusal(f"'{key}' in {path}", str(error)) from None
-            objects[key] = _STAND_INS[key]
+            objects[key] = _stand_in(key)
             replaced.add(key)
     return objects, replaced

@@ -1,4 +1,4 @@
-"""What is checked of a model's zip before anything is made from it: members, weights, and the size of what they become."""
+"""What is checked of a model's zip before it becomes a model: members, weights, spaces, and the size of its policy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _LARGEST_RATIO = 20
 
 _LARGEST_SPACE = 1 << 24
 _SPARE_NUMBERS = 1 << 22
+_PRICE_OF_TENSOR = 1 << 10
+"""A million of tensors with one number each take long, too."""
+
 _FACTORIES = ("empty", "zeros", "ones", "full", "rand", "eye", "arange", "linspace", "new_")
 
 
@@ -63,12 +66,13 @@ def check_weights(path: Path) -> int:
             raise ConfigurationError(f"{path} is no model of Stable-Baselines3: it has no policy.pth")
         for name in names:
             if name.endswith(".pth"):
-                _check_tensors(archive.read(name), f"'{name}' in {path}")
+                _check_tensors(archive, name, f"'{name}' in {path}")
         return archive.getinfo("policy.pth").file_size
 
 
-def _check_tensors(content: bytes, what: str) -> None:
+def _check_tensors(archive: zipfile.ZipFile, name: str, what: str) -> None:
     try:
+        content = archive.read(name)
         if content.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(content)) as inner:
                 if any(member.file_size > len(content) for member in inner.infolist()):
@@ -151,7 +155,7 @@ class AllocationBudget(TorchDispatchMode):
     Whatever attribute of the file is absurd (a layer, a number of quantiles, a space), it becomes tensors: each is
     looked at before it is made.
 
-    :param numbers: what :func:`check_weights` returned; weights have four bytes, and some are made twice to be initialised
+    :param numbers: what :func:`check_weights` returned; weights have four bytes, and some are made twice
     :param path: the zip, for the error
     """
 
@@ -165,7 +169,7 @@ class AllocationBudget(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name.startswith(_FACTORIES) and not name.endswith("_like"):
             numbers = _numbers_made(func, args)
-            self._left -= numbers + 1
+            self._left -= numbers + _PRICE_OF_TENSOR
             if self._left < 0:
                 raise ConfigurationError(
                     f"{self._path} describes a policy that is larger than the weights that it holds:"
