@@ -30,7 +30,7 @@ def run_command(command: Callable[[], int | None]) -> int:
     except RLExperimentsError as error:
         if debug:
             traceback.print_exc()
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {on_one_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
         print("Interrupted", file=sys.stderr)
@@ -43,7 +43,7 @@ def run_command(command: Callable[[], int | None]) -> int:
         if debug:
             traceback.print_exc()
         where = f" ({error.filename})" if error.filename else ""
-        print(f"Error: {error.strerror or error}{where}", file=sys.stderr)
+        print(f"Error: {on_one_line(error.strerror or error)}{where}", file=sys.stderr)
         return 1
     except MemoryError:
         print(
@@ -54,10 +54,14 @@ def run_command(command: Callable[[], int | None]) -> int:
     except Exception as error:  # of the user's environment, as a rule
         if debug:
             traceback.print_exc()
-        print(
-            f"Error: {type(error).__name__}: {' '.join(str(error).split())} ({DEBUG_FLAG} shows where)", file=sys.stderr
-        )
+        print(f"Error: {type(error).__name__}: {on_one_line(error)} ({DEBUG_FLAG} shows where)", file=sys.stderr)
         return 1
+
+
+def on_one_line(text: object) -> str:
+    """:return: the text without line breaks, and without what a terminal would take for a command"""
+    joined = " ".join(line.strip() for line in str(text).splitlines())
+    return "".join(character if character.isprintable() else "?" for character in joined)
 
 
 @contextmanager

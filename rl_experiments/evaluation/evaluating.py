@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError
@@ -84,7 +84,14 @@ def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
 
 
 def close(env: VecEnv) -> None:
-    """Close environments; a process that is gone needs no closing."""
+    """Close environments; those that were left in the middle of a step are not asked."""
+    inner = env.unwrapped
+    if isinstance(inner, SubprocVecEnv) and inner.waiting:
+        # Some of their answers may have been read: SB3 would wait for these again.
+        for process in inner.processes:
+            process.terminate()
+            process.join()
+        inner.closed = True
     with contextlib.suppress(EOFError, ConnectionError):
         env.close()
 

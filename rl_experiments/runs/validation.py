@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from rl_experiments.runs.folder import check_keywords
 
 _MOST_FRAMES = 1000
 _MONITOR_NAMES = ("allow_early_resets", "info_keywords", "override_existing", "reset_keywords")
-_NUMBERS = ("clip_obs", "clip_reward", "epsilon", "gamma")
 
 
 def check_recipe(recipe: EnvironmentRecipe, source: Path) -> None:
@@ -59,17 +59,13 @@ def check_statistics(path: Path, trust: Trust) -> None:
     for name in values:
         if callable(getattr(VecNormalize, name, None)):
             raise ConfigurationError(f"{path} has '{name}' among its statistics, which is the name of a method")
-    for name in _NUMBERS:
-        if not _is_number(values.get(name)):
-            raise ConfigurationError(f"{path}: {name} must be a number, but got {values.get(name)!r:.80}")
-    space, keys = values.get("observation_space"), values.get("norm_obs_keys")
-    if not isinstance(space, spaces.Space):
-        raise ConfigurationError(f"{path}: observation_space must be a space, but got {space!r:.80}")
-    if keys is not None and not _are_names(keys):
-        raise ConfigurationError(f"{path}: norm_obs_keys must be a list of names, but got {keys!r:.80}")
+    for names, is_right, expected in _STATISTICS:
+        for name in names:
+            if not is_right(values.get(name)):
+                raise ConfigurationError(f"{path}: {name} must be {expected}, but got {values.get(name)!r:.80}")
     _check_moments(values.get("ret_rms"), (), f"{path}: ret_rms")
-    if values.get("norm_obs", True):
-        _check_observation_moments(values.get("obs_rms"), space, f"{path}: obs_rms")
+    if values["norm_obs"]:
+        _check_observation_moments(values.get("obs_rms"), values["observation_space"], f"{path}: obs_rms")
 
 
 def _check_observation_moments(moments: Any, space: spaces.Space, what: str) -> None:
@@ -105,3 +101,12 @@ def _are_names(value: Any) -> bool:
 
 def _shown(number: int) -> str:
     return f"{number:,}" if abs(number) < 10**18 else f"a number of {number.bit_length()} bits"
+
+
+_STATISTICS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("clip_obs", "clip_reward", "epsilon", "gamma"), _is_number, "a number"),
+    (("norm_obs", "norm_reward", "training"), lambda value: isinstance(value, (bool, np.bool_)), "true or false"),
+    (("observation_space", "action_space"), lambda value: isinstance(value, spaces.Space), "a space"),
+    (("norm_obs_keys",), lambda value: value is None or _are_names(value), "a list of names"),
+)
+"""Attributes of VecNormalize, what is right for them, and how to say it."""

@@ -89,7 +89,7 @@ def _check_tensors(archive: zipfile.ZipFile, name: str, what: str) -> None:
     for tensor in _tensors_in(loaded):
         strided = tensor.layout is torch.strided and tensor.device.type == "cpu"
         if not strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ConfigurationError(f"{what} has a tensor of the shape {tuple(tensor.shape)} with less content")
+            raise ConfigurationError(f"{what} has a tensor of the shape {tuple(tensor.shape)} that is not stored whole")
 
 
 def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
@@ -191,4 +191,5 @@ def _numbers_made(func: Any, args: Any) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    reason = " ".join(str(error).split())
+    return f"{type(error).__name__}: {reason}"[:300] if reason else type(error).__name__
