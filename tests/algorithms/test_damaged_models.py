@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import struct
 import time
@@ -89,6 +90,16 @@ def _nested_bomb(path: Path) -> None:
     _with("policy.pth", weights.read_bytes())(path)
 
 
+def _slow_keys(path: Path) -> None:
+    """A key of tuples of one and the same tuple, which takes 2**100 steps to hash."""
+    pickled = b"\x80\x02}K\x01K\x02\x86" + 100 * b"q\x01h\x01\x86" + b"K\x01s."
+    weights = path.with_name("weights")
+    weights.write_bytes(torch_bytes({}))
+    members = {name: pickled if name.endswith("data.pkl") else item for name, item in members_of(weights).items()}
+    write_members(weights, members)
+    _with("policy.pth", weights.read_bytes())(path)
+
+
 def _large_box() -> spaces.Box:
     box = spaces.Box(-1.0, 1.0, (4,))
     box._shape = (10**6, 10**6)
@@ -104,6 +115,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "lzma": (_compressed(zipfile.ZIP_LZMA), ["compressed in another way"]),
     "absurd-size": (lambda path: patch_directory(path, "data", 24, struct.pack("<I", 0xFFFFFFF0)), ["would unpack"]),
     "absurd-size-of-weights": (_nested_bomb, ["'policy.pth'", "would unpack"]),
+    "keys-that-take-long": (_slow_keys, ["'policy.pth'", "tuple as key"]),
     "slip": (_with("../../evil.txt", b"x"), ["'../../evil.txt'"]),
     "absolute": (_with("/tmp/evil.txt", b"x"), ["'/tmp/evil.txt'"]),
     "without-data": (_without("data"), ["no member 'data'"]),
@@ -185,6 +197,15 @@ def test_one_model_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     for _ in range(2):
         load_model(model, get_algorithm("dqn"))
     load_agent(tiny_experiment("dqn", "CartPole-v1", tmp_path).run().run)
+
+
+def test_weights_of_an_old_torch_are_read(copied: Run) -> None:
+    members = members_of(copied.final_model)
+    weights = torch.load(io.BytesIO(members["policy.pth"]), weights_only=True)
+    stream = io.BytesIO()
+    torch.save(weights, stream, _use_new_zipfile_serialization=False)
+    write_members(copied.final_model, {**members, "policy.pth": stream.getvalue()})
+    load_agent(copied)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

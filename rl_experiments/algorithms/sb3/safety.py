@@ -15,6 +15,7 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError, UntrustedError
 
 _LARGEST_BY_COMPRESSION = 256 << 20
@@ -74,15 +75,15 @@ def _check_tensors(archive: zipfile.ZipFile, name: str, what: str) -> None:
     try:
         content = archive.read(name)
         if content.startswith(b"PK"):
-            with zipfile.ZipFile(io.BytesIO(content)) as inner:
-                if any(member.file_size > len(content) for member in inner.infolist()):
-                    raise ConfigurationError(f"{what} would unpack to more than it holds")
+            _check_inner_zip(content, what)
+        else:
+            _walk_old_format(content)
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (ConfigurationError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it names '{named[1]}'" if named else "its pickle is none of weights"
+        reason = f"it names '{named[1]}'" if named else str(error).splitlines()[0][:200]
         raise ConfigurationError(f"{what} holds something other than weights, and is not read: {reason}") from None
     except Exception as error:
         raise ConfigurationError(f"{what} is damaged: {_one_line(error)}") from None
@@ -90,6 +91,22 @@ def _check_tensors(archive: zipfile.ZipFile, name: str, what: str) -> None:
         strided = tensor.layout is torch.strided and tensor.device.type == "cpu"
         if not strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ConfigurationError(f"{what} has a tensor of the shape {tuple(tensor.shape)} that is not stored whole")
+
+
+def _check_inner_zip(content: bytes, what: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as inner:
+        if any(member.file_size > len(content) for member in inner.infolist()):
+            raise ConfigurationError(f"{what} would unpack to more than it holds")
+        for name in inner.namelist():
+            if name.endswith(".pkl"):
+                pickles.walk(io.BytesIO(inner.read(name)))
+
+
+def _walk_old_format(content: bytes) -> None:
+    """Torch below 1.6 wrote five pickles one after the other, and then the numbers."""
+    stream = io.BytesIO(content)
+    for _ in range(5):
+        pickles.walk(stream)
 
 
 def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
