@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-_KINDS_OF_NUMBERS = "biufc"
+_KINDS = "biufcO"
 _WORDS_OF_MT19937 = 624
 _PLAIN_KEYS = (str, bytes, int, float, bool, type(None), np.generic, Enum, type)
 
@@ -49,8 +49,8 @@ def check_result(value: Any) -> Any:
     :return: the value
     :raises pickle.UnpicklingError: if arrays of this type could hold pointers, or nothing
     """
-    if isinstance(value, np.dtype) and (value.kind not in _KINDS_OF_NUMBERS or value.fields or value.subdtype):
-        raise pickle.UnpicklingError(f"it has an array of '{value}', and only numbers are read")
+    if isinstance(value, np.dtype) and (value.kind not in _KINDS or value.fields or value.subdtype):
+        raise pickle.UnpicklingError(f"it has an array of '{value}', and only numbers and objects are read")
     return value
 
 
@@ -59,14 +59,16 @@ def check_state(target: Any, state: Any) -> None:
     :raises pickle.UnpicklingError: if NumPy would trust a state that is no true one
     """
     if isinstance(target, np.dtype):
-        if not isinstance(state, tuple) or any(part is not None for part in state[2:5]) or state[7:8] not in ((), (0,)):
-            raise pickle.UnpicklingError("it has an array of records, and only numbers are read")
+        plain = isinstance(state, tuple) and all(part is None for part in state[2:5])
+        if not plain or state[7:8] not in ((), (target.flags,)):
+            raise pickle.UnpicklingError("it has an array of records, and only numbers and objects are read")
     elif isinstance(target, np.ndarray):
         if not isinstance(state, tuple) or len(state) != 5:
             raise pickle.UnpicklingError("it has an array with a state that is none")
         _, shape, dtype, _, content = state
         check_result(dtype)
-        if not isinstance(content, (bytes, str)) or math.prod(shape) > len(content):
+        kinds = list if dtype.kind == "O" else (bytes, str)
+        if not isinstance(content, kinds) or math.prod(shape) > len(content):
             raise pickle.UnpicklingError(f"it has an array of the shape {shape} with less content")
     elif type(target).__module__.startswith("numpy.random"):
         _check_position(state)

@@ -127,6 +127,7 @@ HARMLESS = {
     "train-freq": TrainFreq(4, TrainFrequencyUnit.STEP),
     "goal-selection": GoalSelectionStrategy.FUTURE,
     "array": np.arange(6.0).reshape(2, 3),
+    "array-of-mappings": np.array([[{}, {"is_success": True}]]),
     "scalar": np.float32(3),
     "dtype": np.dtype("float64"),
     "ordered-dict": collections.OrderedDict(a=1),
@@ -261,7 +262,11 @@ EXHAUSTING: dict[str, Callable[[], bytes]] = {
     "large-array": lambda: pickle.dumps(_Calls(np.ndarray, (10**12,))),
     "large-empty-array": lambda: pickle.dumps(_Calls(np._core.multiarray._reconstruct, np.ndarray, (10**12,), b"b")),
     "array-with-less-content": lambda: _array((1, (10**12,), np.dtype("f8"), False, b"12345678")),
-    "array-of-objects": lambda: _array((1, (1000,), np.dtype("O"), False, [1])),
+    "array-of-fewer-objects": lambda: _array((1, (1000,), np.dtype("O"), False, [1])),
+    "array-of-pointers": lambda: _array((1, (1,), np.dtype("O"), False, b"12345678")),
+    "pointers-that-are-denied": lambda: pickle.dumps(
+        _Stated(np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0))
+    ),
     "array-of-records": lambda: pickle.dumps(np.zeros(2, RECORDS)),
     "array-of-nothing": lambda: _array((1, (10**12,), np.dtype("V0"), False, b"")),
     "bytes-that-are-announced": lambda: b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"x.",
