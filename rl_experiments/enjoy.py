@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
-from rl_experiments.cli.main import run_command
-from rl_experiments.cli.parser import Parser
+from rl_experiments.cli.main import interrupted_by_sigterm, run_command
+from rl_experiments.cli.parser import Parser, at_least_1
+from rl_experiments.core.files import check_can_write, write_text
 
 if TYPE_CHECKING:
     from rl_experiments.evaluation import Evaluation, Step
+    from rl_experiments.runs import LoadedAgent
 
 
 def build_parser() -> Parser:
     """:return: the parser of this command"""
     parser = Parser("enjoy", "Let a trained agent act, draw it where there is a screen, and score it.")
     add_agent_flags(parser, env="CartPole-v1", folder="rl-trained-agents", algo="ppo")
+    parser.add_check(at_least_1("n_timesteps", "n_episodes"))
     add = parser.add_argument
     add(
         "-n",
@@ -45,40 +48,60 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = build_parser().parse(arguments)
-    deterministic = chosen_determinism(options)
+    _check_targets(options)
+    from rl_experiments.evaluation import PlayingError, PlayStopped
     from rl_experiments.evaluation.enjoying import watch
 
     _fetch_published(options)
     agent = load_chosen_agent(options, options.env_kwargs)
     if options.verbose > 0:
         print(f"Loading {agent.saved.path}")
-    result = watch(
-        agent,
-        n_episodes=options.n_episodes,
-        n_steps=options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000,
-        n_envs=options.n_envs,
-        seed=options.seed,
-        deterministic=deterministic,
-        render=not options.no_render,
-        norm_reward=options.norm_reward,
-        monitor_folder=Path(options.reward_log) if options.reward_log else None,
-        show_progress=options.progress,
-        announce=_announcer(options),
-        say=lambda text: print(text, file=sys.stderr),
-    )
+    try:
+        with interrupted_by_sigterm():
+            result = watch(
+                agent,
+                n_episodes=options.n_episodes,
+                n_steps=options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000,
+                n_envs=options.n_envs,
+                seed=options.seed,
+                deterministic=chosen_determinism(options),
+                render=not options.no_render,
+                norm_reward=options.norm_reward,
+                monitor_folder=Path(options.reward_log) if options.reward_log else None,
+                show_progress=options.progress,
+                announce=_announcer(options),
+                say=lambda text: print(text, file=sys.stderr),
+            )
+    except PlayingError as error:
+        if options.verbose > 0:
+            print(summary(error.so_far))
+        raise
+    except PlayStopped as stop:
+        _report(options, agent, stop.so_far)
+        raise
+    _report(options, agent, result)
+    return 0
+
+
+def _check_targets(options: argparse.Namespace) -> None:
+    """Hours of playing must not end in a folder that cannot be written."""
+    if options.json and options.json != "-":
+        check_can_write(Path(options.json), "--json")
+    if options.reward_log:
+        check_can_write(Path(options.reward_log) / "0.monitor.csv", "--reward-log")
+
+
+def _report(options: argparse.Namespace, agent: LoadedAgent, result: Evaluation) -> None:
     if options.verbose > 0:
         print(summary(result))
     if options.json:
-        _write_json(
-            options.json,
-            {
-                "algorithm": options.algo,
-                "environment": agent.run.env_id,
-                "model": str(agent.saved.path),
-                **result.as_dict(),
-            },
-        )
-    return 0
+        content = {
+            "algorithm": options.algo,
+            "environment": agent.run.env_id,
+            "model": str(agent.saved.path),
+            **result.as_dict(),
+        }
+        _write_json(options.json, content)
 
 
 def _fetch_published(options: argparse.Namespace) -> None:
@@ -109,6 +132,8 @@ def summary(result: Evaluation) -> str:
         lines.append(f"{len(result.episodes)} Episodes")
         lines.append(f"Mean reward: {result.mean_reward:.2f} +/- {result.std_reward:.2f}")
         lines.append(f"Mean episode length: {result.lengths.mean():.2f} +/- {result.lengths.std():.2f}")
+    if result.n_not_finite:
+        lines.append(f"{result.n_not_finite} of these returns are NaN or infinite (null in JSON)")
     for episode in result.unfinished:
         lines.append(
             f"Unfinished episode (not counted): reward {episode.total_reward:.2f} after {episode.length} steps"
@@ -128,13 +153,14 @@ def _announcer(options: argparse.Namespace) -> Any:
 
 
 def _write_json(target: str, content: dict[str, Any]) -> None:
-    from rl_experiments.core.files import write_text
-
-    text = json.dumps(content, indent=2) + "\n"
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    path = Path(target)
     if target == "-":
         print(text, end="")
+    elif path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced by a file
+        path.write_text(text, encoding="utf-8")
     else:
-        write_text(Path(target), text)
+        write_text(path, text)
 
 
 if __name__ == "__main__":

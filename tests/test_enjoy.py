@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from rl_experiments import Run, enjoy
 from tests.helpers.commands import run_module
@@ -122,9 +128,6 @@ def test_the_model_that_the_flags_choose_is_loaded(flags: list[str], file: str, 
 
 
 def test_a_reader_that_goes_away_is_no_error(ppo_run: Run, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     arguments = _arguments(ppo_run, "-n", "20000")
     process = subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.enjoy", *arguments],
@@ -144,3 +147,130 @@ def test_it_works_in_a_process_of_its_own(ppo_run: Run, tmp_path: Path) -> None:
     result = run_module("rl_experiments.enjoy", *_arguments(ppo_run, "-n", "50"), cwd=tmp_path)
     assert result.code == 0, result.err
     assert "Mean reward" in result.out
+
+
+# --- What cannot work is found before time is spent ---
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused(command, toy_run: Run) -> None:
+    for device in ("cuda", "cuda:7", "no_such_device"):
+        command(enjoy, *_arguments(toy_run, "--device", device)).assert_refused(f"'{device}'", "not there")
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--load-best", "--load-last-checkpoint"], "give one"),
+        (["--deterministic", "--stochastic"], "give one"),
+        (["--seed", "-1"], "--seed"),
+        (["--n-envs", "0"], "--n-envs must be at least 1"),
+        (["-n", "0"], "--n-timesteps must be at least 1"),
+        (["--n-episodes", "-5"], "--n-episodes must be at least 1"),
+    ],
+)
+def test_flags_that_cannot_go_together_are_refused(flags: list[str], part: str, command, toy_run: Run) -> None:
+    command(enjoy, *_arguments(toy_run, *flags)).assert_refused(part)
+
+
+@pytest.mark.parametrize("flag", ["--json", "--reward-log"])
+def test_a_target_that_cannot_be_written_is_found_before_playing(flag: str, command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    target = "file/target" if flag == "--json" else "file"
+    command(enjoy, "--algo", "ppo", "--env", "No-v0", "-f", "nothing", flag, target).assert_refused(flag, target)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_is_no_target(command, tmp_path: Path) -> None:
+    command(enjoy, "--algo", "ppo", "--env", "No-v0", "-f", "nothing", "--json", ".").assert_refused("it is a folder")
+
+
+def test_a_device_as_target_stays_a_device(command, toy_run: Run) -> None:
+    assert command(enjoy, *_arguments(toy_run, "-n", "10", "--json", "/dev/null", "--verbose", "0")).code == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_an_old_result_is_kept_where_the_agent_does_not_load(command, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text("old")
+    command(enjoy, "--algo", "ppo", "--env", "No-v0", "-f", "nothing", "--json", "out.json").assert_refused()
+    assert (tmp_path / "out.json").read_text() == "old"
+
+
+# --- Environments that fail ---
+
+
+@pytest.fixture
+def run_on(toy_run: Run, tmp_path: Path) -> Callable[[str], Run]:
+    """A run of the toy agent, said to be on another environment with the same spaces."""
+
+    def make(name: str) -> Run:
+        folder = tmp_path / "logs" / "ppo" / f"{name}_1"
+        (folder / name).mkdir(parents=True)
+        shutil.copy(toy_run.final_model, folder / f"{name}.zip")
+        (folder / name / "args.yml").write_text(f"env: toy_envs:{name}\n")
+        return Run(folder, "ppo", name)
+
+    return make
+
+
+@pytest.mark.parametrize("n_envs", ["1", "2"])
+def test_an_environment_that_fails_in_a_step_is_named_after_what_was_played(n_envs: str, command, run_on) -> None:
+    result = command(enjoy, *_arguments(run_on("ToyBreaks-v0"), "-n", "200", "--n-envs", n_envs, "--json", "out.json"))
+    assert result.code == 2
+    if n_envs == "1":  # the traceback of a process of its own is printed by Python
+        result.assert_refused("toy_envs:ToyBreaks-v0", "failed in step 100", "RuntimeError: the line broke")
+    assert f"{9 * int(n_envs)} Episodes" in result.out
+    assert "Mean reward: 55.00 +/- 0.00" in result.out
+    assert "reward 45.00 after 9 steps" in result.out
+    assert not Path("out.json").exists()
+
+
+def test_an_environment_that_fails_at_its_reset_is_named(command, run_on) -> None:
+    result = command(enjoy, *_arguments(run_on("ToyBreaksAtReset-v0"), "-n", "200"))
+    result.assert_refused("failed in step 10", "RuntimeError: the line was not laid again")
+
+
+def test_an_episode_that_never_ends_is_cut_off(command, run_on, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl_experiments.evaluation.evaluating.LONGEST_EPISODE", 50)
+    result = command(enjoy, *_arguments(run_on("ToyEndless-v0"), "--n-episodes", "2"))
+    assert result.code == 0, result.err
+    assert "Mean episode length: 50.00" in result.out
+
+
+def test_a_return_that_is_no_number_is_said_and_null_in_json(command, run_on) -> None:
+    result = command(enjoy, *_arguments(run_on("ToyNotANumber-v0"), "--n-episodes", "3", "--json", "out.json"))
+    assert result.code == 0, result.err
+    assert "3 of these returns are NaN or infinite" in result.out
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content = json.loads(Path("out.json").read_text(), parse_constant=refuse)
+    assert content["returns"] == [None, None, None]
+    assert content["mean_reward"] is None
+    assert content["lengths"] == [10, 10, 10]
+
+
+# --- Signals ---
+
+
+@pytest.mark.parametrize("n_envs", ["1", "2"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_what_was_played(number: int, code: int, n_envs: str, run_on, tmp_path: Path) -> None:
+    arguments = _arguments(run_on("ToySlow-v0"), "-n", "100000", "--n-envs", n_envs, "--json", "out.json")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "rl_experiments.enjoy", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Episode Length"):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, "Interrupted\n")
+    assert "Mean reward: 55.00 +/- 0.00" in out
+    assert set(json.loads((tmp_path / "out.json").read_text())["returns"]) == {55.0}

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.cli.parser import PairsAction, Parser, checked_choice, typed
+from rl_experiments.cli.parser import PairsAction, Parser, at_least_1, checked_choice, typed
+from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import thread_count
 
@@ -66,6 +67,8 @@ def add_agent_flags(parser: Parser, *, env: str | None, folder: str | None, algo
         "--trust", action="store_true", help="Load objects that can only be read by running code from the run's files."
     )
     parser.add_ours("--debug", action="store_true", help="Show the traceback of an error.")
+    for check in (chosen_model, chosen_determinism, at_least_1("n_envs"), _check_seed):
+        parser.add_check(check)
 
 
 def chosen_model(arguments: argparse.Namespace) -> str | int:
@@ -99,6 +102,11 @@ def chosen_determinism(arguments: argparse.Namespace) -> bool | None:
     return None
 
 
+def _check_seed(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.seed < 2**32:
+        raise ConfigurationError(f"--seed must be from 0 to 2**32 - 1, but got {arguments.seed}")
+
+
 def load_chosen_agent(arguments: argparse.Namespace, env_kwargs: dict[str, Any] | None) -> Any:
     """:return: the agent that the flags choose, loaded"""
     import torch
@@ -107,8 +115,7 @@ def load_chosen_agent(arguments: argparse.Namespace, env_kwargs: dict[str, Any] 
     from rl_experiments.runs import find_run, load_agent
 
     which = chosen_model(arguments)
-    if not 0 <= arguments.seed < 2**32:
-        raise ConfigurationError(f"--seed must be from 0 to 2**32 - 1, but got {arguments.seed}")
+    check_device(arguments.device)
     torch.set_num_threads(max(arguments.num_threads, 1))
     packages = tuple(arguments.gym_packages)
     import_packages(packages)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from rl_experiments.core.errors import RLExperimentsError
+from rl_experiments.core.errors import RLExperimentsError, Terminated
 
 DEBUG_FLAG = "--debug"
 
@@ -16,7 +20,8 @@ def run_command(command: Callable[[], int | None]) -> int:
     """
     Call a command, and turn what it raises into a message and an exit code.
 
-    :return: 0, what the command returned, 2 for an error of the user's, 130 for Ctrl-C, 1 for a mistake of ours
+    :return: 0, what the command returned, 2 for an error of the user's, 130 for Ctrl-C, 143 for SIGTERM, 1 for a
+        mistake of ours
     """
     debug = DEBUG_FLAG in sys.argv
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -25,11 +30,11 @@ def run_command(command: Callable[[], int | None]) -> int:
     except RLExperimentsError as error:
         if debug:
             traceback.print_exc()
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {on_one_line(error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("Interrupted", file=sys.stderr)
-        return 130
+        return getattr(stop, "exit_code", 130)
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,7 +43,7 @@ def run_command(command: Callable[[], int | None]) -> int:
         if debug:
             traceback.print_exc()
         where = f" ({error.filename})" if error.filename else ""
-        print(f"Error: {error.strerror or error}{where}", file=sys.stderr)
+        print(f"Error: {on_one_line(error.strerror or error)}{where}", file=sys.stderr)
         return 1
     except MemoryError:
         print(
@@ -49,7 +54,28 @@ def run_command(command: Callable[[], int | None]) -> int:
     except Exception as error:  # of the user's environment, as a rule
         if debug:
             traceback.print_exc()
-        print(
-            f"Error: {type(error).__name__}: {' '.join(str(error).split())} ({DEBUG_FLAG} shows where)", file=sys.stderr
-        )
+        print(f"Error: {type(error).__name__}: {on_one_line(error)} ({DEBUG_FLAG} shows where)", file=sys.stderr)
         return 1
+
+
+def on_one_line(text: object) -> str:
+    """:return: the text without line breaks, and without what a terminal would take for a command"""
+    joined = " ".join(line.strip() for line in str(text).splitlines())
+    return "".join(character if character.isprintable() else "?" for character in joined)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what is inside as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

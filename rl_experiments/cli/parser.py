@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from rl_experiments.config.grammar import parse_pair
@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=True,
         )
         self._ours: set[str] = set()
+        self._checks: list[Callable[[argparse.Namespace], object]] = []
 
     def add_ours(self, *flags: str, **arguments: Any) -> None:
         """Add a flag that the zoo's command of the same name has not."""
@@ -49,7 +50,17 @@ class Parser(argparse.ArgumentParser):
         :param arguments: the command line; if None, this process's
         :return: the values; a malformed command line ends the process with exit code 2
         """
-        return self.parse_args(arguments)
+        namespace = self.parse_args(arguments)
+        for check in self._checks:
+            try:
+                check(namespace)
+            except ConfigurationError as error:
+                self.error(str(error))
+        return namespace
+
+    def add_check(self, check: Callable[[argparse.Namespace], object]) -> None:
+        """Add what raises a ConfigurationError for values that cannot go together, before anything is imported."""
+        self._checks.append(check)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but an unknown flag is reported with the nearest."""
@@ -154,6 +165,18 @@ def checked_choice(choices: Iterable[str], what: str) -> Any:
         return text
 
     return parse
+
+
+def at_least_1(*names: str) -> Callable[[argparse.Namespace], None]:
+    """:return: a check that these values, where they are given, are at least 1"""
+
+    def check(namespace: argparse.Namespace) -> None:
+        for name in names:
+            value = getattr(namespace, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"--{name.replace('_', '-')} must be at least 1, but got {value}")
+
+    return check
 
 
 def typed(parse: Any) -> Any:

@@ -42,3 +42,9 @@ class TrainingError(RLExperimentsError):
     """Training stopped on an error of the environment or of the algorithm."""
 
     exit_code = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it ends a command as Ctrl-C does: what is open is closed, and what was reached is told."""
+
+    exit_code = 143

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
 
 
 @contextmanager
@@ -43,6 +46,51 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write a whole UTF-8 text file, atomically."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def check_plain_file(path: Path, largest: int | None = None, within: Path | None = None) -> None:
+    """
+    Check that a file can be opened without waiting, and read without filling the memory.
+
+    :param largest: most bytes that it may have
+    :param within: the folder that it must not leave through a symbolic link
+    :raises NotFoundError: if it is not there
+    :raises UntrustedError: if it leads out of the folder
+    :raises ConfigurationError: if it is a pipe, a device or a folder, or too large
+    """
+    if within is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(within)):
+        raise UntrustedError(f"{path} is a symbolic link that leads out of {within}. Put the file itself there")
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"There is no file {path}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+        raise ConfigurationError(f"{path} is {kind}. Expected a file")
+    if largest is not None and status.st_size > largest:
+        raise ConfigurationError(f"{path} has {status.st_size:,} bytes. At most {largest:,} are read")
+
+
+def check_can_write(path: Path, what: str) -> None:
+    """
+    Try whether a file could be written, without a change to what is there.
+
+    :param path: a file that need not be there
+    :param what: what it is for, in the error
+    :raises ConfigurationError: if it could not
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if path.exists() and not path.is_file():  # a device, such as /dev/null, or a pipe
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{what} {path} cannot be written: {error.strerror or error}") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -13,9 +13,13 @@ import inspect
 import io
 import pickle
 import types
-from typing import Any, ClassVar
+from collections import OrderedDict
+from typing import IO, Any, ClassVar
+
+import numpy as np
 
 from rl_experiments.core.errors import RLExperimentsError, UntrustedError
+from rl_experiments.core.pickle_calls import check_call, check_keys, check_result, check_state
 from rl_experiments.core.symbols import Trust
 
 _NUMPY_NAMES = {
@@ -151,7 +155,7 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, stream: io.BytesIO, trust: Trust) -> None:
+    def __init__(self, stream: IO[bytes], trust: Trust) -> None:
         super().__init__(stream)
         self._trust = trust
 
@@ -172,14 +176,103 @@ class _Unpickler(pickle._Unpickler):
             raise ForbiddenName(path)
         return found
 
+    def _call(self, opcode: str, operands: int) -> None:
+        """Look at a call before it is made: the last operand is a tuple of arguments, the first what is called."""
+        stack = self.stack  # type: ignore[attr-defined]
+        function, arguments = stack[-operands], stack[1 - operands]
+        if opcode == "reduce" or function is np.ndarray:
+            check_call(function, arguments, _is_only_made(function))
+        getattr(self, f"load_{opcode}")()
+        check_result(self.stack[-1])  # type: ignore[attr-defined]
+
+    def _instantiate(self, cls: Any, arguments: Any) -> None:
+        check_call(cls, tuple(arguments), _is_only_made(cls) and bool(arguments))
+        super()._instantiate(cls, arguments)  # type: ignore[misc]
+        check_result(self.stack[-1])  # type: ignore[attr-defined]
+
     def _build(self) -> None:
         """Set the state of an object, but never change a class or a function of a library."""
-        target = self.stack[-2]  # type: ignore[attr-defined]
+        target, state = self.stack[-2:]  # type: ignore[attr-defined]
         if isinstance(target, (type, types.FunctionType)):
             raise ForbiddenName(f"{target.__module__}.{target.__qualname__}")
+        check_state(target, state)
         self.load_build()  # type: ignore[attr-defined]
 
+    def _set_item(self) -> None:
+        check_keys(self.stack[-2:-1])  # type: ignore[attr-defined]
+        self.load_setitem()  # type: ignore[attr-defined]
+
+    def _set_items(self) -> None:
+        check_keys(self.stack[::2])  # type: ignore[attr-defined]
+        self.load_setitems()  # type: ignore[attr-defined]
+
+    def _make_dict(self) -> None:
+        check_keys(self.stack[::2])  # type: ignore[attr-defined]
+        self.load_dict()  # type: ignore[attr-defined]
+
+    def _add_items(self) -> None:
+        check_keys(self.stack)  # type: ignore[attr-defined]
+        self.load_additems()  # type: ignore[attr-defined]
+
+    def _make_frozenset(self) -> None:
+        check_keys(self.stack)  # type: ignore[attr-defined]
+        self.load_frozenset()  # type: ignore[attr-defined]
+
+    def _byte_array(self) -> None:
+        """Python's own makes room for as many bytes as are announced, before it reads them."""
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+
+    dispatch[pickle.REDUCE[0]] = lambda self: self._call("reduce", 2)
+    dispatch[pickle.NEWOBJ[0]] = lambda self: self._call("newobj", 2)
+    dispatch[pickle.NEWOBJ_EX[0]] = lambda self: self._call("newobj_ex", 3)
     dispatch[pickle.BUILD[0]] = _build
+    dispatch[pickle.SETITEM[0]] = _set_item
+    dispatch[pickle.SETITEMS[0]] = _set_items
+    dispatch[pickle.DICT[0]] = _make_dict
+    dispatch[pickle.ADDITEMS[0]] = _add_items
+    dispatch[pickle.FROZENSET[0]] = _make_frozenset
+    dispatch[pickle.BYTEARRAY8[0]] = _byte_array
+
+
+def _is_only_made(function: Any) -> bool:
+    """Whether it is a class of the libraries whose objects pickles hold, and which no pickle needs to call."""
+    return inspect.isclass(function) and is_named_class(function.__module__)
+
+
+def walk(stream: IO[bytes]) -> None:
+    """
+    Go through a pickle that another reader is to read, without importing or calling what it names.
+
+    :raises pickle.UnpicklingError: if its keys would take arbitrarily long to hash
+    """
+    _Walker(stream, Trust()).load()
+
+
+class _Inert:
+    """Stands for anything that a pickle names, and takes whatever is done with it."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        """Take an item."""
+
+
+class _Walker(_Unpickler):
+    _HASHING: ClassVar[dict[str, type]] = {"OrderedDict": OrderedDict, "set": set, "frozenset": set, "Counter": set}
+
+    def find_class(self, module: str, name: str) -> Any:
+        return self._HASHING.get(name, _Inert)
+
+    def persistent_load(self, pid: Any) -> Any:
+        return _Inert()
 
 
 def loads_trusting(content: bytes, trust: Trust) -> Any:

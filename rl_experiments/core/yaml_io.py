@@ -10,11 +10,17 @@ from typing import Any
 
 import yaml
 
-from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
+from rl_experiments.core.errors import ConfigurationError, UntrustedError
+from rl_experiments.core.files import check_plain_file
 from rl_experiments.core.symbols import Symbol
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _DEEPEST = 100
+_LARGEST_FILE = 1 << 20
+_LARGEST_EXPANDED = 4 << 20
+"""Weight of a document with every alias written out, each node counting its text and ``_WEIGHT_OF_NODE``."""
+_WEIGHT_OF_NODE = 16
+_LONGEST_NUMBER = 400
 _ORDERED_DICT = f"{_PYTHON}object/apply:collections.OrderedDict"
 
 try:
@@ -79,18 +85,70 @@ def parse(text: str, source: str) -> Any:
     """
     :param text: YAML
     :param source: what to call it in an error
-    :raises ConfigurationError: if it is no YAML
+    :raises ConfigurationError: if it is no YAML, or one that was made to exhaust its reader
     :raises UntrustedError: if it has a tag that would run code
     """
     try:
         _check_depth(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader with three harmless tags)
+        return _construct(text)
     except UntrustedError as error:
         raise UntrustedError(f"{source}: {error}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigurationError(f"{source} is no valid YAML: it is nested too deeply") from None
+    except Exception as error:  # PyYAML lets errors of any kind through: of tags on the wrong kind of node, of dates
+        kind = "" if isinstance(error, (yaml.YAMLError, ValueError)) else f"{type(error).__name__}: "
+        raise ConfigurationError(f"{source} is no valid YAML: {kind}{' '.join(str(error).split())}") from None
+
+
+def _construct(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _Measure().of(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+class _Measure:
+    """Weighs a document as if every alias were written out, before anything is made of it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}
+        self._open: set[int] = set()
+
+    def of(self, node: yaml.Node) -> tuple[int, int]:
+        """:return: weight and depth; a node that many aliases name is visited once"""
+        if id(node) in self._open:
+            raise ValueError(f"the value at line {node.start_mark.line + 1} holds itself")
+        if id(node) not in self._known:
+            self._open.add(id(node))
+            self._known[id(node)] = self._fresh(node)
+            self._open.remove(id(node))
+        return self._known[id(node)]
+
+    def _fresh(self, node: yaml.Node) -> tuple[int, int]:
+        weight, depth = _WEIGHT_OF_NODE, 0
+        if isinstance(node, yaml.ScalarNode):
+            if len(node.value) > _LONGEST_NUMBER and node.tag.rpartition(":")[2] in ("int", "float"):
+                raise ValueError(f"the number at line {node.start_mark.line + 1} has {len(node.value)} digits")
+            weight += len(node.value)
+        for child in _children(node):
+            of_child, below = self.of(child)
+            weight, depth = weight + of_child, max(depth, below + 1)
+        if depth > _DEEPEST:
+            raise RecursionError
+        if weight > _LARGEST_EXPANDED:
+            raise ValueError(f"the value at line {node.start_mark.line + 1} is too large with its aliases written out")
+        return weight, depth
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _check_depth(text: str) -> None:
@@ -107,11 +165,12 @@ def read(path: Path) -> Any:
     Read a YAML file.
 
     :raises NotFoundError: if there is no such file
+    :raises ConfigurationError: if it is no YAML, no file, or too large
     """
+    path = Path(path)
+    check_plain_file(path, _LARGEST_FILE)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no file {path}") from None
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     return parse(text, str(path))

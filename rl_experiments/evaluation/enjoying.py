@@ -13,8 +13,9 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.rendering import has_screen
-from rl_experiments.evaluation.evaluating import recipe_of, seed_everything, without_window
-from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.evaluating import close, ending_recipe, recipe_of, seed_everything, without_window
+from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
+from rl_experiments.evaluation.playing import Game, Step
 from rl_experiments.evaluation.statistics import Evaluation
 
 
@@ -38,7 +39,7 @@ def watch(
 
     :param agent: what :func:`rl_experiments.load_agent` returns
     :param n_episodes: episodes to play; no limit if None
-    :param n_steps: steps of all environments; no limit if None
+    :param n_steps: steps of all environments; if None, an episode that never ends is cut off as in an evaluation
     :param n_envs: environments at once, each in a process of its own if there are several
     :param render: open a window; where that is not possible it is said once, and the agent acts all the same
     :param norm_reward: leave rewards normalised, where the run normalised them
@@ -50,11 +51,14 @@ def watch(
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, but got {value}")
     recipe = recipe_of(agent, None)
+    if n_steps is None:
+        recipe = ending_recipe(recipe)
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
     env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say)
     try:
+        check_spaces(agent, env, recipe.env_id)
         if norm_reward:
             _normalize_rewards(env)
         with progress_bar(
@@ -69,12 +73,10 @@ def watch(
                 if announce:
                     announce(step)
 
-            result = play(
-                agent, env, n_episodes=n_episodes, n_steps=n_steps, deterministic=deterministic, on_step=after
-            )
-        return replace(result, seed=seed)
+            game = Game(agent, env, n_episodes, n_steps, deterministic, after)
+            return replace(play_to_the_end(game, recipe.env_id), seed=seed)
     finally:
-        env.close()
+        close(env)
 
 
 def _open(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec
-from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
+from rl_experiments.evaluation.playing import Game, Step
 from rl_experiments.evaluation.statistics import Evaluation
 
 LONGEST_EPISODE = 100_000
@@ -50,6 +54,7 @@ def evaluate(
     ended = 0
     env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed)
     try:
+        check_spaces(agent, env, recipe.env_id)
         with progress_bar(n_episodes, "evaluating", "episode", show_progress) as bar:
 
             def advance(step: Step) -> None:
@@ -59,11 +64,10 @@ def evaluate(
                 if on_progress is not None:
                     on_progress(ended)
 
-            return replace(
-                play(agent, env, n_episodes=n_episodes, deterministic=deterministic, on_step=advance), seed=seed
-            )
+            game = Game(agent, env, n_episodes, None, deterministic, advance)
+            return replace(play_to_the_end(game, recipe.env_id), seed=seed)
     finally:
-        env.close()
+        close(env)
 
 
 def recipe_of(agent: Agent, recipe: EnvironmentRecipe | None) -> EnvironmentRecipe:
@@ -85,6 +89,19 @@ def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
     spec = find_spec(recipe.env_id, recipe.gym_packages)
     has_limit = recipe.max_episode_steps or spec.max_episode_steps or recipe.is_atari
     return recipe if has_limit else replace(recipe, max_episode_steps=LONGEST_EPISODE)
+
+
+def close(env: VecEnv) -> None:
+    """Close environments; those that were left in the middle of a step are not asked."""
+    inner = env.unwrapped
+    if isinstance(inner, SubprocVecEnv) and inner.waiting:
+        # Some of their answers may have been read: SB3 would wait for these again.
+        for process in inner.processes:
+            process.terminate()
+            process.join()
+        inner.closed = True
+    with contextlib.suppress(EOFError, ConnectionError):
+        env.close()
 
 
 def seed_everything(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,35 +58,88 @@ def play(
     :param deterministic: the most probable actions instead of samples
     :param on_step: called after each step; returning False ends the play
     """
-    if n_episodes is None and n_steps is None:
-        raise ValueError("play needs n_episodes or n_steps")
-    n_envs = env.num_envs
-    share = np.array([((n_episodes or 0) + index) // n_envs for index in range(n_envs)])
-    played = np.zeros(n_envs, dtype=int)
-    episodes: list[Episode] = []
-    observation: Any = env.reset()
-    state = None
-    episode_start = np.ones(n_envs, dtype=bool)
-    counter = _Counter(env)
-    number = 0
-    while (n_episodes is None or (played < share).any()) and (n_steps is None or number < n_steps):
-        masks = action_masks(env) if agent.uses_action_masks else None
-        action, state = agent.predict(observation, state, episode_start, deterministic, masks)
-        observation, rewards, dones, infos = env.step(action)
-        episode_start = dones
-        number += 1
+    return Game(agent, env, n_episodes, n_steps, deterministic, on_step).play()
+
+
+class Game:
+    """
+    Episodes under way; the parameters are those of :func:`play`.
+
+    It knows at every moment what was played and what is being done, for whom an environment that fails, or a person who
+    has seen enough, must not take the episodes that ended.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        env: VecEnv,
+        n_episodes: int | None = None,
+        n_steps: int | None = None,
+        deterministic: bool = True,
+        on_step: Callable[[Step], bool | None] | None = None,
+    ) -> None:
+        if n_episodes is None and n_steps is None:
+            raise ValueError("play needs n_episodes or n_steps")
+        self._agent, self._env, self._on_step = agent, env, on_step
+        self._n_episodes, self._n_steps, self._deterministic = n_episodes, n_steps, deterministic
+        self._share = np.array([((n_episodes or 0) + index) // env.num_envs for index in range(env.num_envs)])
+        self._played = np.zeros(env.num_envs, dtype=int)
+        self._episodes: list[Episode] = []
+        self._counter = _Counter(env)
+        self._number = 0
+        self.doing: str | None = None
+        """What the environment or the agent is at, as the end of a sentence; None while ``on_step`` has its turn."""
+
+    def play(self) -> Evaluation:
+        """Play to the end."""
+        self.doing = "the environment failed at its reset"
+        observation: Any = self._env.reset()
+        state = None
+        episode_start = np.ones(self._env.num_envs, dtype=bool)
+        while self._has_more_episodes and (self._n_steps is None or self._number < self._n_steps):
+            self.doing = f"the environment failed to say which actions are allowed in step {self._number + 1}"
+            masks = action_masks(self._env) if self._agent.uses_action_masks else None
+            self.doing = f"the agent failed to act on the observation of step {self._number + 1}"
+            action, state = self._agent.predict(observation, state, episode_start, self._deterministic, masks)
+            self.doing = f"the environment failed in step {self._number + 1}"
+            observation, rewards, dones, infos = self._env.step(action)
+            episode_start = dones
+            self._number += 1
+            finished = self._take(self._counter.count(rewards, dones, infos))
+            self.doing = None
+            step = Step(self._number, rewards, dones, infos, finished)
+            if self._on_step and self._on_step(step) is False:
+                break
+        return self._result(self._counter.unfinished(self._env))
+
+    def so_far(self) -> Evaluation:
+        """:return: what was played, without a word to the environments, which may be in the middle of a step"""
+        return self._result(self._counter.unfinished())
+
+    @property
+    def _has_more_episodes(self) -> bool:
+        return self._n_episodes is None or bool((self._played < self._share).any())
+
+    def _take(self, ended: list[Episode]) -> list[Episode]:
+        """:return: those of the episodes that belong to the share of their environment"""
         finished = [
             episode
-            for episode in counter.count(rewards, dones, infos)
-            if n_episodes is None or played[episode.env_index] < share[episode.env_index]
+            for episode in ended
+            if self._n_episodes is None or self._played[episode.env_index] < self._share[episode.env_index]
         ]
         for episode in finished:
-            played[episode.env_index] += 1
-        episodes += finished
-        if on_step and on_step(Step(number, rewards, dones, infos, finished)) is False:
-            break
-    unfinished = [] if n_episodes is not None and not (played < share).any() else counter.unfinished(env)
-    return Evaluation(tuple(episodes), tuple(unfinished), deterministic, n_envs, number)
+            self._played[episode.env_index] += 1
+        self._episodes += finished
+        return finished
+
+    def _result(self, unfinished: list[Episode]) -> Evaluation:
+        return Evaluation(
+            tuple(self._episodes),
+            tuple(unfinished if self._n_episodes is None or self._has_more_episodes else ()),
+            self._deterministic,
+            self._env.num_envs,
+            self._number,
+        )
 
 
 class _Counter:
@@ -122,10 +176,10 @@ class _Counter:
             self.returns[index], self.lengths[index] = 0.0, 0
         return ended
 
-    def unfinished(self, env: VecEnv) -> list[Episode]:
-        """:return: the episodes that were still going on, with what they had so far"""
-        try:
-            so_far = [(float(sum(rewards)), len(rewards)) for rewards in env.get_attr("rewards")]
-        except Exception:  # an environment of the user's without Monitor
-            so_far = list(zip(self.returns.tolist(), self.lengths.tolist(), strict=True))
+    def unfinished(self, env: VecEnv | None = None) -> list[Episode]:
+        """:return: the episodes that were still going on, with what they had so far, as the environments tell it"""
+        so_far = list(zip(self.returns.tolist(), self.lengths.tolist(), strict=True))
+        if env is not None:
+            with contextlib.suppress(Exception):  # an environment of the user's without Monitor
+                so_far = [(float(sum(rewards)), len(rewards)) for rewards in env.get_attr("rewards")]
         return [Episode(total, length, index, None, True) for index, (total, length) in enumerate(so_far) if length]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +69,21 @@ class Evaluation:
         return float(self.returns.std()) if self.episodes else None
 
     @property
+    def n_not_finite(self) -> int:
+        """How many returns are NaN or infinite."""
+        return int((~np.isfinite(self.returns)).sum()) if self.episodes else 0
+
+    @property
     def success_rate(self) -> float | None:
         """Share of successful episodes, None where the environment does not say."""
         outcomes = [episode.success for episode in self.episodes if episode.success is not None]
         return float(np.mean(outcomes)) if outcomes else None
 
     def as_dict(self) -> dict[str, Any]:
-        """:return: all of it, ready for JSON"""
+        """:return: all of it, ready for JSON, which has no infinite numbers and no NaN: they become null"""
+        return _finite(self._as_dict())
+
+    def _as_dict(self) -> dict[str, Any]:
         return {
             "mean_reward": self.mean_reward,
             "std_reward": self.std_reward,
@@ -89,3 +98,11 @@ class Evaluation:
             "lengths": self.lengths.tolist(),
             "unfinished": [{"return": episode.total_reward, "length": episode.length} for episode in self.unfinished],
         }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

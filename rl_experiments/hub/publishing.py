@@ -21,6 +21,7 @@ from rl_experiments.core.names import model_name
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation import Evaluation, evaluate
+from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.hub import card_text, manifest
 from rl_experiments.hub.bundle import CARD, REPLAY, Bundle
 from rl_experiments.hub.card import CardFacts, model_card
@@ -251,8 +252,16 @@ class _Publisher:
         if not given:
             return
         recipe = self.agent.recipe.without_kwargs("render_mode")
+
+        def check(_: Beat) -> None:
+            env = make_envs(recipe, 1, 0)
+            try:
+                check_spaces(self.agent, env, recipe.env_id)
+            finally:
+                env.close()
+
         try:
-            run_isolated(lambda _: make_envs(recipe, 1, 0).close(), self.destination.deadline)
+            run_isolated(check, self.destination.deadline)
         except IsolatedError as error:
             raise ConfigurationError(str(error)) from None
 

@@ -4,6 +4,7 @@ from rl_experiments.runs.finding import find_run
 from rl_experiments.runs.folder import BEST, FINAL, LAST_CHECKPOINT, Run, SavedModel
 from rl_experiments.runs.loading import LoadedAgent, load_agent, open_run, run_recipe
 from rl_experiments.runs.record import FAILED, FINISHED, INTERRUPTED, RUNNING, RunRecord
+from rl_experiments.runs.validation import check_statistics
 
 __all__ = [
     "BEST",
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "RunRecord",
     "SavedModel",
+    "check_statistics",
     "find_run",
     "load_agent",
     "open_run",

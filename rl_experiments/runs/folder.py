@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from typing import Any
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
-from rl_experiments.core.files import claim_numbered_folder, write_text
+from rl_experiments.core.files import check_plain_file, claim_numbered_folder, write_text
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
 
 FINAL, BEST, LAST_CHECKPOINT = "final", "best", "last-checkpoint"
+_LARGEST_STATISTICS = 256 << 20
 _CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip$")
 
 
@@ -124,16 +126,19 @@ class Run:
     def env_id(self) -> str:
         """The environment as Gymnasium knows it."""
         saved = self.arguments.get("env")
-        return saved if isinstance(saved, str) and folder_name(saved) == self.env_name else self.env_name
+        try:
+            is_this = isinstance(saved, str) and folder_name(saved) == self.env_name
+        except ConfigurationError as error:
+            raise ConfigurationError(f"env in {self.config_folder / 'args.yml'}: {error}") from None
+        return str(saved) if is_this else self.env_name
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
         """Arguments of the environment's constructor: of the configuration, overridden by those of the command line."""
         configured = self.hyperparameters.parsed("env_kwargs") or {}
         given = self.arguments.get("env_kwargs") or {}
-        for kwargs in (configured, given):
-            if not isinstance(kwargs, Mapping):
-                raise ConfigurationError(f"{self.config_folder}: env_kwargs must be a mapping, but got {kwargs!r}")
+        for name, kwargs in (("config.yml", configured), ("args.yml", given)):
+            check_keywords(kwargs, f"env_kwargs in {self.config_folder / name}")
         return {**configured, **given}
 
     def write_configuration(
@@ -148,29 +153,33 @@ class Run:
         """
         :param which: ``final``, ``best``, ``last-checkpoint``, or the steps of a checkpoint
         :raises NotFoundError: if it is not there; the message says what is
+        :raises RLExperimentsError: if it is no file, or one outside the run
         """
-        steps = self._steps_of(which)
-        if steps is not None:
-            path, label = self.checkpoint(steps), f"checkpoint at {steps} steps"
-            statistics = self.checkpoint_statistics(steps)
-        elif which == BEST:
-            path, statistics, label = self.best_model, self.best_statistics, "best model"
-        elif which == FINAL:
-            path, statistics, label = self.final_model, self.final_statistics, "final model"
-        else:
-            raise ConfigurationError(
-                f"There is no kind of model '{which}'.{hint(str(which), (FINAL, BEST, LAST_CHECKPOINT))}"
-            )
-        if not path.is_file():
+        path, statistics, label = self._files_of(which)
+        if not os.path.lexists(path):
             raise NotFoundError(f"There is no {label} in {self.path}. {self._contents()}")
+        check_plain_file(path, within=self.path)
         return SavedModel(path, self._statistics(statistics, label), label)
 
     def has_model(self, which: str | int = FINAL) -> bool:
         """Whether that model is there."""
         try:
-            return self.model(which).path.is_file()
+            return os.path.lexists(self._files_of(which)[0])
         except NotFoundError:
             return False
+
+    def _files_of(self, which: str | int) -> tuple[Path, Path, str]:
+        """:return: the model, the statistics of its moment, and what to call it"""
+        steps = self._steps_of(which)
+        if steps is not None:
+            return self.checkpoint(steps), self.checkpoint_statistics(steps), f"checkpoint at {steps} steps"
+        if which == BEST:
+            return self.best_model, self.best_statistics, "best model"
+        if which == FINAL:
+            return self.final_model, self.final_statistics, "final model"
+        raise ConfigurationError(
+            f"There is no kind of model '{which}'.{hint(str(which), (FINAL, BEST, LAST_CHECKPOINT))}"
+        )
 
     def _steps_of(self, which: str | int) -> int | None:
         if which != LAST_CHECKPOINT:
@@ -183,7 +192,8 @@ class Run:
     def _statistics(self, own: Path, label: str) -> Path | None:
         """The zoo keeps one file for all models of a run; ours keep their own."""
         for candidate in (own, self.final_statistics):
-            if candidate.is_file():
+            if os.path.lexists(candidate):
+                check_plain_file(candidate, _LARGEST_STATISTICS, within=self.path)
                 return candidate
         if self.hyperparameters.normalize is not None:
             raise NotFoundError(f"The {label} in {self.path} was trained with normalisation, but {own} is not there")
@@ -196,11 +206,24 @@ class Run:
             models.append(f"checkpoints at {', '.join(map(str, steps[-8:]))} steps")
         return f"It has: {', '.join(models)}" if models else "It has no model yet"
 
-    @staticmethod
-    def _mapping(file: Path) -> dict[str, Any]:
-        if not file.is_file():
+    def _mapping(self, file: Path) -> dict[str, Any]:
+        if not os.path.lexists(file):
             return {}
+        check_plain_file(file, within=self.path)
         content = yaml_io.read(file)
         if not isinstance(content, Mapping):
             raise ConfigurationError(f"{file} holds no mapping")
+        check_keywords(content, str(file))
         return dict(content)
+
+
+def check_keywords(value: Any, what: str) -> None:
+    """
+    :param what: the subject of the error
+    :raises ConfigurationError: if the value is no mapping of names to values
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{what} must be a mapping, but got {value!r:.80}")
+    for key in value:
+        if not isinstance(key, str):
+            raise ConfigurationError(f"{what} must have names as keys, but got {key!r:.80}")

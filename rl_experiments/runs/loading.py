@@ -12,10 +12,12 @@ import numpy as np
 from rl_experiments.algorithms.agent import Agent, Observation, State
 from rl_experiments.algorithms.registry import algorithm_names, get_algorithm
 from rl_experiments.algorithms.sb3 import SB3Agent, load_model
+from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.runs.folder import FINAL, Run, SavedModel
+from rl_experiments.runs.validation import check_recipe, check_statistics
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ def load_agent(
     :raises NotFoundError: if the run or the model is not there
     :raises UntrustedError: if something could only be read by running code
     """
+    check_device(device)
     run = run if isinstance(run, Run) else open_run(run)
     saved = run.model(which)
     recipe = run_recipe(run, env_kwargs, gym_packages, trust)
     if saved.statistics is not None:
+        check_statistics(saved.statistics, recipe.trust)
         recipe = replace(recipe, statistics=saved.statistics)
     algorithm = get_algorithm(run.algorithm)
     model = load_model(saved.path, algorithm, device, recipe.trust)
@@ -122,13 +126,18 @@ def run_recipe(
         raise ConfigurationError(
             f"The run {run.path} needs the package '{module}'. If you trust it: --gym-packages {module}"
         )
-    return EnvironmentRecipe.from_hyperparameters(
-        run.env_id,
-        run.hyperparameters,
-        {**run.env_kwargs, **(env_kwargs or {})},
-        tuple(dict.fromkeys([*packages, *gym_packages])),
-        allowed,
-    )
+    try:
+        recipe = EnvironmentRecipe.from_hyperparameters(
+            run.env_id,
+            run.hyperparameters,
+            {**run.env_kwargs, **(env_kwargs or {})},
+            tuple(dict.fromkeys([*packages, *gym_packages])),
+            allowed,
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{run.config_folder} describes no environment: {error}") from error
+    check_recipe(recipe, run.config_folder)
+    return recipe
 
 
 def open_run(path: str | Path) -> Run:

@@ -15,12 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import ConfigurationError
-from rl_experiments.core.files import write_text
+from rl_experiments.core.errors import ConfigurationError, UntrustedError
+from rl_experiments.core.files import check_plain_file, write_text
 from rl_experiments.runs.folder import Run
 
 SCHEMA_VERSION = 1
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+_LARGEST = 4 << 20
+_MAPPINGS = ("hardware", "hyperparameters", "process", "threads", "timings", "versions")
 _PACKAGES = (
     "rl_experiments",
     "stable_baselines3",
@@ -72,13 +74,19 @@ class RunRecord:
         :raises ConfigurationError: if the file is damaged
         """
         file = run.path / "run.json"
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not os.path.lexists(file):
             return {}
-        except (OSError, ValueError) as error:
+        try:
+            check_plain_file(file, _LARGEST, within=run.path)
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, UntrustedError) as error:
             raise ConfigurationError(f"{file} is damaged: {error}") from None
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"{file} is damaged: it holds no mapping")
+        for key in _MAPPINGS:
+            if not isinstance(content.get(key, {}), dict):
+                raise ConfigurationError(f"{file} is damaged: '{key}' must be a mapping, but got {content[key]!r:.80}")
+        return content
 
     def finish(self, status: str, reason: str | None = None, **content: Any) -> None:
         """Write how the run ended."""

@@ -45,6 +45,23 @@ def test_a_malformed_command_line_imports_nothing_heavy(command: str, arguments:
     assert result.err.startswith("Error: ")
 
 
+@pytest.mark.parametrize("command", ["enjoy", "push_to_hub"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--load-best", "--load-last-checkpoint"],
+        ["--load-checkpoint", "5", "--load-best"],
+        ["--deterministic", "--stochastic"],
+        ["--seed", "-1"],
+        ["--n-envs", "0"],
+    ],
+)
+def test_flags_that_exclude_each_other_import_nothing_heavy(command: str, flags: list[str], tmp_path: Path) -> None:
+    code, heavy, result = _probe(command, "--algo", "ppo", "--env", "CartPole-v1", "-f", "logs", *flags, cwd=tmp_path)
+    assert (code, heavy) == (2, [])
+    assert result.err.startswith("Error: ")
+
+
 def test_the_package_lists_its_commands(tmp_path: Path) -> None:
     result = run_module("rl_experiments", "--help", cwd=tmp_path)
     assert result.code == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import collections
+import copyreg
 import datetime
 import functools
 import io
@@ -125,6 +127,7 @@ HARMLESS = {
     "train-freq": TrainFreq(4, TrainFrequencyUnit.STEP),
     "goal-selection": GoalSelectionStrategy.FUTURE,
     "array": np.arange(6.0).reshape(2, 3),
+    "array-of-mappings": np.array([[{}, {"is_success": True}]]),
     "scalar": np.float32(3),
     "dtype": np.dtype("float64"),
     "ordered-dict": collections.OrderedDict(a=1),
@@ -215,3 +218,86 @@ def test_naming_a_module_allows_classes_only(tmp_path: Path) -> None:
     trust = Trust.of(modules=["subprocess"])
     with pytest.raises(pickles.ForbiddenName):
         pickles.loads(_named("subprocess", "call", _touch(tmp_path / "ran")), trust)
+
+
+def _tower(height: int) -> tuple[Any, ...]:
+    """A tuple that takes 2**height steps to hash."""
+    value: tuple[Any, ...] = (1, 2)
+    for _ in range(height):
+        value = (value, value)
+    return value
+
+
+class _Key:
+    """Pickles as a mapping, or as a set, with something else as key."""
+
+    def __init__(self, kind: type, key: Any) -> None:
+        self.reduced = (kind, ([[key, 1]] if kind in (dict, collections.OrderedDict) else [key],))
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def _array(state: tuple[Any, ...]) -> bytes:
+    return pickle.dumps(_Stated(np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state))
+
+
+class _Stated:
+    def __init__(self, function: Any, arguments: tuple[Any, ...], state: Any) -> None:
+        self.reduced = (function, arguments, state)
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+RECORDS = np.dtype([("a", "O")])
+EXHAUSTING: dict[str, Callable[[], bytes]] = {
+    "large-layer": lambda: pickle.dumps(_Calls(torch.nn.Linear, 10**6, 10**6)),
+    "large-space": lambda: pickle.dumps(_Calls(spaces.Box, 0, 1, (10**6, 10**6))),
+    "large-buffer": lambda: _named("stable_baselines3.common.buffers", "ReplayBuffer", "x"),
+    "large-layer-of-another": lambda: pickle.dumps(_Calls(copyreg._reconstructor, spaces.Box, torch.nn.PReLU, 10**12)),
+    "large-layer-as-generator": lambda: pickle.dumps(
+        _Calls(np.random._pickle.__generator_ctor, 10**12, torch.nn.PReLU)
+    ),
+    "large-array": lambda: pickle.dumps(_Calls(np.ndarray, (10**12,))),
+    "large-empty-array": lambda: pickle.dumps(_Calls(np._core.multiarray._reconstruct, np.ndarray, (10**12,), b"b")),
+    "array-with-less-content": lambda: _array((1, (10**12,), np.dtype("f8"), False, b"12345678")),
+    "array-of-fewer-objects": lambda: _array((1, (1000,), np.dtype("O"), False, [1])),
+    "array-of-pointers": lambda: _array((1, (1,), np.dtype("O"), False, b"12345678")),
+    "pointers-that-are-denied": lambda: pickle.dumps(
+        _Stated(np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0))
+    ),
+    "array-of-records": lambda: pickle.dumps(np.zeros(2, RECORDS)),
+    "array-of-nothing": lambda: _array((1, (10**12,), np.dtype("V0"), False, b"")),
+    "bytes-that-are-announced": lambda: b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"x.",
+    "key-that-takes-long": lambda: pickle.dumps(_Key(dict, _tower(3))),
+    "key-of-an-ordered-dict": lambda: pickle.dumps(_Key(collections.OrderedDict, _tower(3))),
+    "member-of-a-set": lambda: pickle.dumps(_Key(set, _tower(3))),
+    "literal-key": lambda: pickle.dumps({_tower(3): 1}),
+    "literal-set": lambda: pickle.dumps({_tower(3)}),
+    "slow-encoding": lambda: pickle.dumps(_Calls(codecs.encode, "é" * 10, "punycode")),
+    "generator-out-of-its-words": lambda: pickle.dumps(
+        _Stated(
+            np.random._pickle.__bit_generator_ctor,
+            ("MT19937",),
+            {"bit_generator": "MT19937", "state": {"key": np.zeros(624, np.uint32), "pos": 10**6}},
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXHAUSTING)
+def test_a_pickle_that_would_exhaust_or_break_its_reader_is_refused(name: str) -> None:
+    with pytest.raises(pickle.UnpicklingError):
+        pickles.loads(EXHAUSTING[name]())
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64, np.random.Philox, np.random.SFC64])
+def test_every_generator_is_read(kind: Any) -> None:
+    generator = np.random.Generator(kind(3))
+    assert pickles.loads(pickle.dumps(generator)).random() == generator.random()
+
+
+def test_an_old_generator_is_read() -> None:
+    generator = np.random.RandomState(3)
+    assert pickles.loads(pickle.dumps(generator)).rand() == generator.rand()

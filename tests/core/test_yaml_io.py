@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,53 @@ def test_what_is_no_yaml_is_a_configuration_error_with_the_file(text: str) -> No
 def test_a_bomb_of_brackets_is_an_error() -> None:
     with pytest.raises(ConfigurationError):
         yaml_io.parse("[" * 100_000, "x")
+
+
+def _grows(line: str, alias: str, separator: str) -> str:
+    """Each line names the one before nine times: written out, the last is 9**20 values."""
+    lines = [line.format(number, separator.join([alias.format(number - 1)] * 9)) for number in range(1, 21)]
+    return "\n".join(["a0: &a0 {x: 1}", *lines])
+
+
+BOMBS = {
+    "lists": (_grows("a{0}: &a{0} [{1}]", "*a{0}", ", "), "too large"),
+    "merges": (_grows("a{0}: &a{0} {{<<: [{1}]}}", "*a{0}", ", "), "too large"),
+    "mappings": (_grows("a{0}: &a{0} {{k: [{1}]}}", "*a{0}", ", "), "too large"),
+    "long-text": (f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 100)}]", "too large"),
+    "holds-itself": ("a: &a [*a]", "line 1 holds itself"),
+    "merges-itself": ("a: &a\n  <<: *a\n  x: 1", "line 1 holds itself"),
+    "key-of-itself": ("? &a [*a]\n: 1", "holds itself"),
+    "deep-through-aliases": ("a0: &a0 [1]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 200)), "deep"),
+    "long-number": ("a: 0x" + "f" * 10_000, "10002 digits"),
+    "sexagesimal": ("a: 1" + ":1" * 100_000, "digits"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_document_that_would_exhaust_its_reader_is_refused(name: str) -> None:
+    text, part = BOMBS[name]
+    with pytest.raises(ConfigurationError, match=rf"name\.yml.*{part}"):
+        yaml_io.parse(text, "name.yml")
+
+
+@pytest.mark.parametrize(
+    "text", ["!!set [1]", "!!omap 5", "!!timestamp x", "!!bool x", "!!int x", "!!binary é", "a: {<<: 5}", "{[1]: 2}"]
+)
+def test_a_tag_on_the_wrong_kind_of_value_is_a_configuration_error(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"name\.yml"):
+        yaml_io.parse(text, "name.yml")
+
+
+def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("#" + "x" * (1 << 20))
+    with pytest.raises(ConfigurationError, match="At most 1,048,576"):
+        yaml_io.read(file)
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        yaml_io.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(ConfigurationError, match="a pipe or a device"):
+        yaml_io.read(tmp_path / "pipe.yml")
 
 
 def test_a_malformed_ordered_dict_is_an_error() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import json
 import pickle
 import warnings
@@ -20,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.algorithms.registry import Algorithm
+from rl_experiments.algorithms.sb3.safety import AllocationBudget, check_attributes, check_members, check_weights
 from rl_experiments.core import pickles
-from rl_experiments.core.errors import ConfigurationError, NotFoundError
-from rl_experiments.core.files import replacing
+from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
+from rl_experiments.core.files import check_plain_file, replacing
 from rl_experiments.core.symbols import Trust
 
-_LARGEST_BY_COMPRESSION = 256 << 20
-_LARGEST_RATIO = 20
-"""SB3 stores its members uncompressed: a large file that shrinks so much was made to fill a disk."""
+_LARGEST_DATA = 64 << 20
 
 _MACHINE_KEYS = ["tensorboard_log"]
 """Attributes that name places on this machine."""
@@ -86,7 +86,7 @@ def load_model(path: Path, algorithm: Algorithm, device: str = "auto", trust: Tr
     """
     Load a model that acts.
 
-    Its replay buffer has room for one step, and training goes on from it only through SB3's own ``load``.
+    Its buffers have room for one step, and training goes on from it only through SB3's own ``load``.
 
     :param path: a zip that SB3, the zoo or we wrote
     :param algorithm: what it was trained with
@@ -97,9 +97,9 @@ def load_model(path: Path, algorithm: Algorithm, device: str = "auto", trust: Tr
     """
     data = read_data(path)
     objects, _ = read_objects(data, path, trust or Trust())
-    objects.update({key: _STAND_INS[key] for key in _FOR_TRAINING_ONLY if key in data})
+    objects.update({key: _stand_in(key) for key in _FOR_TRAINING_ONLY if key in data})
     arguments = {"buffer_size": 1, "optimize_memory_usage": False} if algorithm.off_policy else {}
-    return load_with(path, algorithm, objects, device=device, **arguments)
+    return load_with(path, algorithm, objects, device=device, n_envs=1, n_steps=1, **arguments)
 
 
 def load_with(path: Path, algorithm: Algorithm, objects: dict[str, Any], **arguments: Any) -> Any:
@@ -110,20 +110,20 @@ def load_with(path: Path, algorithm: Algorithm, objects: dict[str, Any], **argum
     :param arguments: further arguments of ``load``
     :raises ConfigurationError: if the file does not load as a model of the algorithm
     """
+    algorithm_class = algorithm.load_class()
+    data = read_data(path)
+    check_attributes(data, objects, algorithm_class, path)
+    # SB3 would make the environment that a file names.
+    objects = {**objects, **({"env": None} if "env" in data else {})}
+    budget = AllocationBudget(check_weights(path), path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), budget:
             # SB3 adapts files of its older versions, and says so at length.
             warnings.filterwarnings("ignore", message="You are probably loading")
-            return algorithm.load_class().load(path, custom_objects=objects, **arguments)
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AssertionError,
-        RuntimeError,
-        pickle.UnpicklingError,
-    ) as error:
+            return algorithm_class.load(path, custom_objects=objects, **arguments)
+    except RLExperimentsError:
+        raise
+    except Exception as error:  # a damaged file can make SB3 and torch raise anything
         reason = " ".join(str(error).split())[:300]
         raise ConfigurationError(
             f"{path} does not load as a model of {algorithm.name}: {type(error).__name__}: {reason}"
@@ -136,21 +136,30 @@ def read_data(path: Path) -> dict[str, Any]:
     :raises NotFoundError: if there is no file
     :raises ConfigurationError: if it is no SB3 model
     """
+    if not path.exists():
+        raise NotFoundError(f"There is no model {path}")
+    check_plain_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > _LARGEST_BY_COMPRESSION and unpacked > _LARGEST_RATIO * path.stat().st_size:
-                raise ConfigurationError(
-                    f"{path} would unpack to {unpacked >> 20} MiB: no model is compressed like this"
-                )
+            check_members(archive, path)
+            if archive.getinfo("data").file_size > _LARGEST_DATA:
+                raise ConfigurationError(f"{path} is no model of Stable-Baselines3: its data is too large")
             data = json.loads(archive.read("data"))
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no model {path}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-        raise ConfigurationError(f"{path} is no model of Stable-Baselines3: {error}") from None
+    except RLExperimentsError:
+        raise
+    except RecursionError:
+        raise ConfigurationError(f"{path} is no model of Stable-Baselines3: its data is nested too deeply") from None
+    except Exception as error:  # zipfile lets errors of zlib, struct and others through
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path} is no model of Stable-Baselines3: {reason}") from None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path} is no model of Stable-Baselines3: its data is no mapping")
     return data
+
+
+def _stand_in(key: str) -> Any:
+    """:return: a value of its own for each model, because SB3 adds to some"""
+    return copy.copy(_STAND_INS[key])
 
 
 def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[str, Any], set[str]]:
@@ -172,6 +181,6 @@ def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[s
         except (pickle.UnpicklingError, binascii.Error, TypeError, ValueError) as error:
             if key not in _STAND_INS:
                 raise pickles.refusal(f"'{key}' in {path}", str(error)) from None
-            objects[key] = _STAND_INS[key]
+            objects[key] = _stand_in(key)
             replaced.add(key)
     return objects, replaced

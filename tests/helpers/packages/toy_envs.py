@@ -138,6 +138,26 @@ class Breaks(Line):
         return super().step(action)
 
 
+class BreaksAtReset(Line):
+    """The line that raises at its second reset."""
+
+    resets = 0
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        self.resets += 1
+        if self.resets > 1:
+            raise RuntimeError("the line\nwas not laid again")
+        return super().reset(**kwargs)
+
+
+class NotANumber(Line):
+    """The line whose second reward is NaN."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, *rest = super().step(action)
+        return observation, float("nan") if self.steps == 2 else reward, *rest
+
+
 class Slow(Line):
     """The line with a pause in every step."""
 
@@ -222,6 +242,8 @@ for _class in (
     Masked,
     Breaks,
     Faulty,
+    BreaksAtReset,
+    NotANumber,
     Slow,
     Endless,
     Invisible,
