@@ -99,31 +99,50 @@ def _again(attempt: Callable[[], Any], give_up_at: float) -> Any:
     """Try again what may pass; the Hub may say how long to wait."""
     pauses = iter(_PAUSES)
     while True:
+        _leave_waiting_to_us()
         try:
             return attempt()
         except Exception as error:
             pause = next(pauses, None)
             if pause is None or not _may_pass(error):
                 raise
-            wait = max(pause, _retry_after(error) or 0.0)
+            wait = max(pause, _retry_after(_first(error)) or 0.0)
             if time.monotonic() + wait > give_up_at:
                 raise
             time.sleep(wait)
 
 
+def _leave_waiting_to_us() -> None:
+    """The client would wait as long as the Hub asks for, be it an hour, and say nothing."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    hooks = session.event_hooks
+    if _raise_at_once not in hooks["response"]:
+        session.event_hooks = {**hooks, "response": [*hooks["response"], _raise_at_once]}
+
+
+def _raise_at_once(response: Any) -> None:
+    from huggingface_hub.utils import hf_raise_for_status
+
+    if response.status_code in (408, 429) or response.status_code >= 500:
+        response.read()
+        hf_raise_for_status(response)
+
+
 def _may_pass(error: BaseException) -> bool:
     """:return: whether another attempt could end otherwise"""
     failure = _failure(error)["failure"]
-    return failure in ("busy", "trouble", "network", "other") and not isinstance(error, (PermissionError, MemoryError))
+    return failure in ("busy", "trouble", "network", "strange", "other") and not isinstance(
+        error, (PermissionError, MemoryError)
+    )
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
     """:return: what kind of failure it is, in its own words, and what the Hub said about it"""
     from huggingface_hub import errors
 
-    # The client wraps what happened first when it finds nothing in its cache either.
-    while isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__
+    error = _first(error)
     kinds = {
         errors.GatedRepoError: "gated",
         errors.RepositoryNotFoundError: "repository",
@@ -140,7 +159,18 @@ def _failure(error: BaseException) -> dict[str, Any]:
         detail = str(status)
     elif kind is None and _is_of_the_network(error):
         kind = "network"
+    elif isinstance(error, json.JSONDecodeError):
+        kind = "strange"
     return {"failure": kind or "other", "detail": _one_line(detail), "retry_after": _retry_after(error)}
+
+
+def _first(error: BaseException) -> BaseException:
+    """The client wraps what happened first when it finds nothing in its cache either."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _is_of_the_network(error: BaseException) -> bool:

@@ -40,6 +40,7 @@ _FAILURES = {
     "busy": "the Hub takes no more requests for now (429). Try again {later}",
     "trouble": "the Hub is in trouble ({detail}). Try again later",
     "network": "the connection to the Hub failed ({detail}). Check the network, and try again",
+    "strange": "what answered is not the Hub ({detail}). Check the network, and HF_ENDPOINT if it is set",
     "other": "{detail}",
 }
 
