@@ -123,7 +123,7 @@ NAMED: dict[str, tuple[str, dict[str, bytes], tuple[str, ...]]] = {
     "a-card-that-is-no-text": ("ann/ppo-CartPole-v1", {"m.zip": b"", "README.md": b"---\n\xff\xfe\n---\n"}, ()),
     "an-id-with-a-path": (
         "ann/ppo-CartPole-v1",
-        {"m.zip": b"", "README.md": b"---\ntags: [../../../x-v1, /etc-v1, 'a\\b-v1', C:x-v1]\n---\n"},
+        {"m.zip": b"", "README.md": b"---\ntags: [../../../x-v1, /etc-v1, 'a\\b-v1']\n---\n"},
         (),
     ),
 }
