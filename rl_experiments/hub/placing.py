@@ -191,11 +191,12 @@ def _merge(staged: Run, target: Run, force: bool) -> None:
     done: list[tuple[Path, Path]] = []
     try:
         for source, goal in moves:
+            done.append((source, goal))  # before it is, because a signal can come in between
             os.rename(source, goal)
-            done.append((source, goal))
     except BaseException:
         for source, goal in reversed(done):
-            os.rename(goal, source)
+            if not source.exists():
+                os.rename(goal, source)
         _remove_empty(made)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -10,7 +10,7 @@ import pytest
 
 from rl_experiments import Run, enjoy, load_agent, load_from_hub, push_to_hub
 from tests.helpers.commands import CommandResult, run_module, run_python
-from tests.helpers.hub_repositories import add_repository, zoo_files
+from tests.helpers.hub_repositories import add_repository, course_files, zoo_files
 from tests.helpers.hub_server import HubServer
 
 pytest.importorskip("requests", reason="the zoo's load_from_hub imports requests")
@@ -94,3 +94,51 @@ def test_what_the_zoo_pushed_comes_back(
     assert played.code == 0, played.err
     by_the_zoo = run_module("rl_zoo3.enjoy", *flags, "-f", "logs", "--no-render", "-n", "20", cwd=tmp_path)
     assert by_the_zoo.code == 0, by_the_zoo.err
+
+
+def test_the_zoo_plays_an_atari_agent_that_came_without_a_configuration(
+    hub: HubServer, atari_run: Run, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    env = "PongNoFrameskip-v4"
+    add_repository(hub, "ann/pong", course_files(atari_run.final_model, f"dqn-{env}", env, "DQN"))
+    for variable, value in hub.environment(tmp_path / "home", "hf_ann").items():
+        monkeypatch.setenv(variable, value)
+    loaded = command(load_from_hub, "ann/pong", "-f", "logs")
+    assert loaded.code == 0, loaded.err
+    flags = ("--algo", "dqn", "--env", env, "-f", "logs", "--no-render", "-n", "20")
+    played = run_module("rl_zoo3.enjoy", *flags, cwd=tmp_path)
+    assert played.code == 0, played.err
+    assert "Stacking 4 frames" in played.out
+
+
+PACKAGE = """
+import gymnasium, sys
+from huggingface_sb3 import package_to_hub
+from stable_baselines3 import A2C
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
+env = VecNormalize(make_vec_env("Pendulum-v1", 1, env_kwargs={"render_mode": "rgb_array"}))
+model = A2C.load(sys.argv[1])
+package_to_hub(model=model, model_name="my-agent", model_architecture="A2C", env_id="Pendulum-v1", eval_env=env,
+               repo_id="ann/unit6", commit_message="x", n_eval_episodes=1, video_length=2)
+"""
+
+
+def test_what_the_course_s_own_function_pushes_comes_back(
+    hub: HubServer, normalized_run: Run, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = hub.environment(tmp_path / "home", "hf_ann", xet=False)
+    pushed = run_python("-c", PACKAGE, str(normalized_run.final_model), cwd=tmp_path, **environment)
+    assert pushed.code == 0, pushed.err
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    loaded = command(load_from_hub, "ann/unit6", "-f", "logs")
+    assert loaded.code == 0, loaded.err
+    assert "wrote one with normalize: True" in loaded.out
+    played = run_module("rl_zoo3.enjoy", *FLAGS, "--no-render", "-n", "20", cwd=tmp_path)
+    assert played.code == 0, played.err
+    agent = load_agent("logs/a2c/Pendulum-v1_1")
+    assert agent.recipe.statistics is not None
+    action, _ = agent.predict(np.zeros((1, 3), np.float32), deterministic=True)
+    expected, _ = load_agent(normalized_run).predict(np.zeros((1, 3), np.float32), deterministic=True)
+    np.testing.assert_array_equal(action, expected)
