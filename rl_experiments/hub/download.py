@@ -16,9 +16,10 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import replacing, write_text
 from rl_experiments.core.names import model_name
 from rl_experiments.hub import identifying, usable
+from rl_experiments.hub.child import ended_by_signals
 from rl_experiments.hub.identifying import ARGUMENTS, CARD, METRICS
 from rl_experiments.hub.placing import Place, put, staging, unpack_metrics
-from rl_experiments.hub.remote import DEADLINE, DownloadError, RemoteRepository, ended_by_signals, parse_repo_id
+from rl_experiments.hub.remote import DEADLINE, DownloadError, RemoteRepository, parse_repo_id
 from rl_experiments.runs import Run
 
 __all__ = ["DEADLINE", "DownloadError", "download_repository", "download_run"]

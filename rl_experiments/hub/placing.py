@@ -203,10 +203,13 @@ def _merge(staged: Run, target: Run, force: bool) -> None:
 
 
 def _check_replaceable(folder: Path, name: Path, force: bool) -> None:
-    for part in (folder / name, *(folder / parent for parent in name.parents)):
+    place, parents = folder / name, [folder / parent for parent in name.parents]
+    for part in (place, *parents):
         if part.is_symlink():
             raise ConfigurationError(f"{part} is a symbolic link: nothing is written through it")
-    place = folder / name
+    for part in parents:
+        if part.exists() and not part.is_dir():
+            raise ConfigurationError(f"{part} is no folder. Make a new run with --exp-id 0")
     if place.exists() and not place.is_file():
         raise ConfigurationError(f"{place} is no file: it is not replaced. Make a new run with --exp-id 0")
     if place.exists() and not force:

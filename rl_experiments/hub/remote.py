@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import FrameType
 from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import sha256_of
 from rl_experiments.core.suggest import hint
 from rl_experiments.hub import fetching
+from rl_experiments.hub.child import ask_child
 
 DEADLINE = 600.0
 """Seconds after which a download is given up."""
@@ -47,18 +42,6 @@ _FAILURES = {
 
 class DownloadError(RLExperimentsError):
     """An agent that did not arrive; the message says why."""
-
-
-class DownloadEnded(DownloadError):  # noqa: N818
-    """
-    A signal ended the download.
-
-    :param number: of the signal
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"the download was ended by {signal.Signals(number).name}; nothing was written")
-        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -149,7 +132,13 @@ class RemoteRepository:
             "seconds": max(self._ends - time.monotonic(), 0.0),
             "show_progress": self._show_progress,
         }
-        answer = self._ask(request)
+        try:
+            answer = ask_child(fetching.__file__, request, self._environment(), self._show_progress)
+        except TimeoutError:
+            raise DownloadError(
+                f"{self.repo_id} could not be downloaded: the Hub did not finish within {self._deadline:g} seconds. "
+                "Try again, or give it more time with --deadline"
+            ) from None
         if "failure" in answer:
             raise self._error(answer)
         self.files = {name: RemoteFile(**item) for name, item in answer["files"].items()}
@@ -175,6 +164,10 @@ class RemoteRepository:
         names = sorted(self.files)
         return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
+    def _environment(self) -> dict[str, str]:
+        """A token is handed over where other users of the machine do not see it."""
+        return {**os.environ, **({fetching.TOKEN_VARIABLE: self._token} if self._token else {})}
+
     def _check(self, name: str) -> None:
         path = self.folder / name
         if path.is_symlink() or not path.is_file():
@@ -195,52 +188,6 @@ class RemoteRepository:
         near = hint(self.revision or "", answer["names"]) if answer.get("names") else ""
         return DownloadError(f"{self.repo_id} could not be downloaded: {reason}{near}".rstrip("."))
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the child process, and end it whatever happens here."""
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                # The file itself, not the module: the package would import torch first.
-                [sys.executable, "-P", fetching.__file__],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=None if self._show_progress else subprocess.DEVNULL,
-                text=True,
-                env={**os.environ, **({fetching.TOKEN_VARIABLE: self._token} if self._token else {})},
-                start_new_session=True,  # Ctrl-C is for this process, which then ends the child
-            )
-            try:
-                assert process.stdin is not None
-                process.stdin.write(json.dumps(request) + "\n")
-                process.stdin.flush()
-                process.wait(timeout=request["seconds"])
-            except subprocess.TimeoutExpired:
-                raise DownloadError(
-                    f"{self.repo_id} could not be downloaded: the Hub did not finish within {self._deadline:g} "
-                    "seconds. Try again, or give it more time with --deadline"
-                ) from None
-            except BrokenPipeError:
-                pass  # it has ended before it was asked; its exit code says how
-            finally:
-                _end(process)
-            output.seek(0)
-            return _read_answer(output.read(), process.returncode)
-
-
-def _read_answer(text: str, code: int | None) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text.strip().splitlines()[-1]))
-    except (ValueError, IndexError):
-        return {"failure": "other", "detail": f"the process that downloads ended with exit code {code}"}
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait()
-    if process.stdin is not None:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-
 
 def leaves_folder(name: str) -> bool:
     """:return: whether a path in a repository could name something outside of the folder that it is put into"""
@@ -258,29 +205,3 @@ def leaves_folder(name: str) -> bool:
 def _git_blob_id(path: Path) -> str:
     content = path.read_bytes()
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """
-    Turn SIGTERM and SIGHUP into an exception, so that what was begun is taken back.
-
-    :raises DownloadEnded: when one comes
-    """
-
-    def end(number: int, _: FrameType | None) -> None:
-        for caught in previous:
-            signal.signal(caught, signal.SIG_IGN)
-        raise DownloadEnded(number)
-
-    previous: dict[int, Any] = {}
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGTERM", "SIGHUP"):
-                number = getattr(signal, name, None)
-                if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
-                    previous[number] = signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -70,7 +70,7 @@ def _is_atari(env_id: str) -> bool:
     name = env_id.rpartition(":")[2]  # a module in front would be imported, and nobody here has named it
     try:
         return registry.is_atari(name)
-    except RLExperimentsError:
+    except (RLExperimentsError, ImportError):
         return name.startswith("ALE/") or "NoFrameskip-v" in name
 
 
@@ -79,6 +79,6 @@ def _why_unknown(env_id: str) -> str | None:
 
     try:
         registry.find_spec(env_id)
-    except RLExperimentsError as error:
-        return str(error)
+    except (RLExperimentsError, ImportError) as error:  # a package that is installed may be broken
+        return " ".join(str(error).split())
     return None

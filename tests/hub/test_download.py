@@ -248,6 +248,16 @@ def test_force_writes_through_no_link(linked: str, published: HubServer, command
     assert not list(outside.iterdir())
 
 
+@pytest.mark.parametrize("name", ["Pendulum-v1_1", "Pendulum-v1_1/Pendulum-v1"])
+def test_force_replaces_no_file_by_a_folder(name: str, published: HubServer, command: Command, tmp_path: Path) -> None:
+    place = tmp_path / "logs/a2c" / name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"mine")
+    command(load_from_hub, *FLAGS, "--exp-id", "1", "--force").assert_refused(f"{name} is no folder")
+    assert _contents(tmp_path / "logs") == {f"a2c/{name}": b"mine"}
+    assert len(list((tmp_path / "logs/a2c").iterdir())) == 1
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_told(published: HubServer, command: Command, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir(mode=0o555)

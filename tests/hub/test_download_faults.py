@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -36,10 +37,15 @@ def course(hub: HubServer, ppo_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_pa
     return hub
 
 
-def _children() -> list[str]:
-    """:return: the processes that download, wherever they belong"""
-    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in found if line.rstrip().endswith("hub/fetching.py")]
+def _children(folder: Path) -> list[str]:
+    """:return: the processes that download and were started in a folder"""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().decode()
+            if "fetching.py" in command and Path(os.readlink(entry / "cwd")) == folder:
+                found.append(command)
+    return found
 
 
 def _assert_nothing_is_left(folder: Path) -> None:
@@ -146,7 +152,7 @@ def test_a_hub_that_does_not_come_to_an_end_is_left_at_the_deadline(
     result.assert_refused(REPO, "did not finish within 4 seconds", "--deadline")
     assert fault.happened == 1
     _assert_nothing_is_left(tmp_path)
-    assert not _children()
+    assert not _children(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -189,11 +195,11 @@ def _started(folder: Path, hub: HubServer, *flags: str) -> subprocess.Popen[str]
     return process
 
 
-def _gone() -> bool:
+def _gone(folder: Path) -> bool:
     until = time.monotonic() + 10
-    while _children() and time.monotonic() < until:
+    while _children(folder) and time.monotonic() < until:
         time.sleep(0.1)
-    return not _children()
+    return not _children(folder)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -209,20 +215,22 @@ def test_a_signal_ends_it_and_leaves_nothing(
     number: signal.Signals, code: int, said: str, course: HubServer, tmp_path: Path
 ) -> None:
     process = _started(tmp_path, course)
+    assert not Path("/proc").is_dir() or _children(tmp_path)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.strip()) == (code, "", said)
     _assert_nothing_is_left(tmp_path)
-    assert _gone()
+    assert _gone(tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_killed_outright_it_leaves_no_run_and_no_process(course: HubServer, tmp_path: Path) -> None:
     process = _started(tmp_path, course)
+    assert not Path("/proc").is_dir() or _children(tmp_path)
     process.kill()
     process.communicate(timeout=30)
     assert not (tmp_path / "logs").exists()
-    assert _gone()
+    assert _gone(tmp_path)
 
 
 def test_a_disk_that_fills_up_leaves_a_run_as_it_was(
