@@ -133,9 +133,9 @@ def _raise_at_once(response: Any) -> None:
 def _may_pass(error: BaseException) -> bool:
     """:return: whether another attempt could end otherwise"""
     failure = _failure(error)["failure"]
-    return failure in ("busy", "trouble", "network", "strange", "other") and not isinstance(
-        error, (PermissionError, MemoryError)
-    )
+    if failure == "other":
+        return not isinstance(error, (PermissionError, MemoryError, ValueError))
+    return failure in ("busy", "trouble", "network", "strange")
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
@@ -155,8 +155,9 @@ def _failure(error: BaseException) -> dict[str, Any]:
     detail = f"{type(error).__name__}: {error}"
     if kind is None and isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        kind = _STATUSES.get(status, "trouble" if status >= 500 or status == 408 else "other")
-        detail = str(status)
+        in_trouble = status >= 500 or status == 408
+        kind = _STATUSES.get(status, "trouble" if in_trouble else "refused")
+        detail = str(status) if in_trouble else detail
     elif kind is None and _is_of_the_network(error):
         kind = "network"
     elif isinstance(error, json.JSONDecodeError):

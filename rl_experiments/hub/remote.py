@@ -36,6 +36,7 @@ _FAILURES = {
     "trouble": "the Hub is in trouble ({detail}). Try again later",
     "network": "the connection to the Hub failed ({detail}). Check the network, and try again",
     "strange": "what answered is not the Hub ({detail}). Check the network, and HF_ENDPOINT if it is set",
+    "refused": "the Hub refused ({detail})",
     "other": "{detail}",
 }
 

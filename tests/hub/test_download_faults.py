@@ -79,6 +79,7 @@ REFUSED: dict[str, tuple[Callable[[], Fault], tuple[str, ...]]] = {
         lambda: _always(API, **_refusal(403, message="Access to this resource is disabled.")),
         ("has disabled it",),
     ),
+    "410": (lambda: _always(API, **_refusal(410, message="It has moved away")), ("the Hub refused", "410")),
     "429-for-long": (
         lambda: _always(API, **_refusal(429, **{"Retry-After": "3600"})),
         ("no more requests for now", "in 3600 seconds"),
