@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
-from rl_experiments.cli.main import interrupted_by_sigterm, run_command
+from rl_experiments.cli.main import run_command
 from rl_experiments.cli.parser import Parser, at_least_1
 from rl_experiments.core.files import check_can_write, write_text
+from rl_experiments.core.interruption import ended_by_signals
 
 if TYPE_CHECKING:
     from rl_experiments.evaluation import Evaluation, Step
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verbose > 0:
         print(f"Loading {agent.saved.path}")
     try:
-        with interrupted_by_sigterm():
+        with ended_by_signals():
             result = watch(
                 agent,
                 n_episodes=options.n_episodes,

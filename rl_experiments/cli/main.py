@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
-from rl_experiments.core.errors import RLExperimentsError, Terminated
+from rl_experiments.core.errors import RLExperimentsError
 
 DEBUG_FLAG = "--debug"
 
@@ -62,20 +58,3 @@ def on_one_line(text: object) -> str:
     """:return: the text without line breaks, and without what a terminal would take for a command"""
     joined = " ".join(line.strip() for line in str(text).splitlines())
     return "".join(character if character.isprintable() else "?" for character in joined)
-
-
-@contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what is inside as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -45,6 +45,12 @@ class TrainingError(RLExperimentsError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, where it ends a command as Ctrl-C does: what is open is closed, and what was reached is told."""
+    """
+    A signal that ends a command as Ctrl-C does: what is open is closed, and what was reached is told.
 
-    exit_code = 143
+    :param number: of the signal
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number

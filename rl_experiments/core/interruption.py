@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from rl_experiments.core.errors import Terminated
+
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """
+    Let SIGTERM and SIGHUP end what is inside as Ctrl-C does, in the main thread: Python allows it nowhere else.
+
+    A SIGHUP that is ignored, as nohup asks for, stays ignored.
+
+    :raises Terminated: when one comes
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for caught in previous:
+            signal.signal(caught, signal.SIG_IGN)
+        raise Terminated(number)
+
+    previous: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
+                    previous[number] = signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class Interruption:
@@ -33,7 +63,8 @@ class Interruption:
         previous: dict[int, Any] = {}
         try:
             for number in _SIGNALS:
-                previous[number] = signal.signal(number, self._handle)
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+                    previous[number] = signal.signal(number, self._handle)
         except ValueError:
             previous.clear()
         try:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 _BAR = re.compile(r"^(?P<what>[^|]*)\|[^|]*\|\s*(?P<count>[\d.]+\w*)")
+_PERCENT = re.compile(r"^(?P<what>[^|]*?):?\s+(?P<percent>\d+)%\|")
+_BETWEEN_LINES = 5.0
 _WAITING = re.compile(r"Waiting (\d+(?:\.\d+)?)s before retry")
 
 
@@ -119,6 +121,29 @@ def _converse(
     if process.returncode or not content:
         return Answer(content, f"the transfer ended with exit code {process.returncode}")
     return Answer(content, content.get("reason"))
+
+
+class ProgressLines:
+    """
+    Turns the client's progress bars into a line now and then, and passes on what it says about trying again.
+
+    :param say: takes the lines
+    :param verb: how each begins
+    """
+
+    def __init__(self, say: Callable[[str], None], verb: str) -> None:
+        self._say = say
+        self._verb = verb
+        self._last = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Take a line of the child's."""
+        if "trying again" in line:
+            self._say(line)
+        bar = _PERCENT.match(line)
+        if bar and time.monotonic() - self._last >= _BETWEEN_LINES:
+            self._last = time.monotonic()
+            self._say(f"{self._verb} {bar['what'].strip()}: {bar['percent']} %")
 
 
 class _Lines:

@@ -67,9 +67,10 @@ class Contents:
             files[STATISTICS] = agent.saved.statistics
         for steps in agent.run.checkpoints() if self.all_checkpoints else ():
             saved = agent.run.model(steps)
-            files[f"checkpoints/{steps}/{self.name}.zip"] = saved.path
+            files[f"checkpoints/{steps}/{agent.run.checkpoint(steps).name}"] = saved.path
             if saved.statistics is not None:
-                files[f"checkpoints/{steps}/{STATISTICS}"] = saved.statistics
+                name = agent.run.checkpoint_statistics(steps).name
+                files[f"checkpoints/{steps}/{name}"] = saved.statistics
         return files
 
     def metrics(self) -> list[Path]:

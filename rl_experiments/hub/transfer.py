@@ -109,23 +109,6 @@ def _compare(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"complete": complete, "url": f"{api.endpoint}/{repo_id}", "repo_id": repo_id, "commit": head}
 
 
-def _download(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Download the named files that the repository has, and tell their digests as far as the Hub does."""
-    api = _api(request)
-    info = api.model_info(request["repo_id"], revision=request.get("revision"), files_metadata=True)
-    siblings = {item.rfilename: item for item in info.siblings or []}
-    digests = {}
-    for name in request["files"]:
-        if name not in siblings:
-            continue
-        api.hf_hub_download(
-            request["repo_id"], name, revision=info.sha or request.get("revision"), local_dir=request["folder"]
-        )
-        lfs = siblings[name].lfs
-        digests[name] = lfs.sha256 if lfs else None
-    return {"files": digests, "revision": info.sha, "all_files": sorted(siblings)}
-
-
 def _api(request: Mapping[str, Any]) -> Any:
     from huggingface_hub import HfApi, constants
 
@@ -269,7 +252,7 @@ def main() -> None:
     if action == "preflight":
         _say(_preflight(request))
     else:
-        _say(_until_it_works({"upload": _upload, "compare": _compare, "download": _download}[action], request))
+        _say(_until_it_works({"upload": _upload, "compare": _compare}[action], request))
 
 
 if __name__ == "__main__":

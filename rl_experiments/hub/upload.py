@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rl_experiments.hub.bundle import CARD, Bundle
-from rl_experiments.hub.child import Answer, ask_child, script
+from rl_experiments.hub.child import Answer, ProgressLines, ask_child, script
 from rl_experiments.hub.manifest import Manifest
 
 DEADLINE = 600.0
@@ -21,10 +19,8 @@ PREFLIGHT_LIMIT = 10.0
 _SCRIPT = "transfer.py"
 _HOW_TO_GET_A_TOKEN = "there is no token: run 'hf auth login', or set HF_TOKEN"
 _MAIN = "main"
-_BETWEEN_LINES = 5.0
 _PATIENCE_WITH_XET = 60.0
 """Seconds without progress after which the upload is tried once more without Xet, where the deadline is later."""
-_BAR = re.compile(r"^(?P<what>[^|]*?):?\s+(?P<percent>\d+)%\|")
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ def upload_bundle(
 
 
 def _send(request: Mapping[str, Any], deadline: float, say: Callable[[str], None]) -> Answer:
-    progress = _ProgressLines(say)
+    progress = ProgressLines(say, "Uploading")
     patience = min(deadline, _PATIENCE_WITH_XET)
     answer = ask_child(script(_SCRIPT), "upload", request, silence=patience, on_progress=progress)
     if not answer.hung:
@@ -153,22 +149,6 @@ def _send(request: Mapping[str, Any], deadline: float, say: Callable[[str], None
         return state
     say(f"{answer.reason}: once more, without Xet")
     return ask_child(script(_SCRIPT), "upload", {**request, "xet": False}, silence=deadline, on_progress=progress)
-
-
-class _ProgressLines:
-    """Turns the client's progress bars into a line now and then, and passes on what it says about trying again."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._last = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        if "trying again" in line:
-            self._say(line)
-        bar = _BAR.match(line)
-        if bar and time.monotonic() - self._last >= _BETWEEN_LINES:
-            self._last = time.monotonic()
-            self._say(f"Uploading {bar['what'].strip()}: {bar['percent']} %")
 
 
 def hf_command(bundle: Bundle, destination: Destination) -> str:

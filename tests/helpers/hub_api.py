@@ -566,8 +566,7 @@ def _entry(commit: Commit, path: str, expand: bool) -> dict[str, Any]:
 
 def _info(found: Repository, commit: Commit, blobs: bool) -> dict[str, Any]:
     """A repository, as ``model_info`` has it."""
-    card = front_matter(commit.files["README.md"].content.decode()) if "README.md" in commit.files else None
-    metadata: dict[str, Any] = card if isinstance(card, dict) else {}
+    metadata = _metadata(commit)
     library = metadata.get("library_name")
     siblings = []
     for path, file in sorted(commit.files.items()):
@@ -594,6 +593,15 @@ def _info(found: Repository, commit: Commit, blobs: bool) -> dict[str, Any]:
         "spaces": [],
         "usedStorage": sum(len(file.content) for file in commit.files.values()),
     }
+
+
+def _metadata(commit: Commit) -> dict[str, Any]:
+    """A card's metadata; one that cannot be read, as git lets it be pushed, has none."""
+    try:
+        card = front_matter(commit.files["README.md"].content.decode("utf-8", "replace"))
+    except (KeyError, yaml.YAMLError):
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def front_matter(card: str) -> Any:

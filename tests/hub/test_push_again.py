@@ -135,7 +135,7 @@ def test_all_checkpoints_and_the_best_as_the_main_model(hub: HubServer, push: Pu
     files = hub.repo(REPOSITORY).files()
     assert files[f"{NAME}.zip"] == ppo_run.best_model.read_bytes()
     for steps in ppo_run.checkpoints():
-        assert files[f"checkpoints/{steps}/{NAME}.zip"] == ppo_run.checkpoint(steps).read_bytes()
+        assert files[f"checkpoints/{steps}/rl_model_{steps}_steps.zip"] == ppo_run.checkpoint(steps).read_bytes()
     assert b"after 64, 128, 192, 256 steps" in files["README.md"]
     push()
     assert not [name for name in hub.repo(REPOSITORY).files() if name.startswith("checkpoints/")]
