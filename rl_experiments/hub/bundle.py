@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -94,6 +96,28 @@ class Bundle:
         for path in self.folder.rglob(".*"):
             if _LEFTOVER.match(path.name) and path.is_file():
                 path.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """
+        Keep other processes from building or uploading the same bundle while the block runs.
+
+        :raises ConfigurationError: if one does so now, or the place cannot be written to
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigurationError(f"Another process is publishing {self.folder} at this moment") from None
+        except OSError as error:
+            raise ConfigurationError(f"{self.folder.parent} cannot be written to: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def take_over(self, hub_folder: str | Path) -> None:
         """Move here what was built as ``hub/<repository>``, before the organisation was known."""

@@ -199,11 +199,12 @@ class _Publisher:
             asked = self._unless_interrupted(lambda: preflight(organization, name, self.destination), asked)
             self._say_obstacle(asked)
         self.bundle = Bundle.at(hub_folder, organization or asked.owner, name)
-        try:
-            self.bundle.take_over(hub_folder)
-            self.bundle.open()
-        except OSError as error:
-            raise ConfigurationError(f"{self.bundle.folder} cannot be written to: {error.strerror}") from None
+        with self.bundle.locked():
+            return self._run_stages(hub_folder, asked, upload)
+
+    def _run_stages(self, hub_folder: str | Path, asked: Preflight, upload: bool) -> Publication:
+        self.bundle.take_over(hub_folder)
+        self.bundle.open()
         self.manifest = self.bundle.manifest()
         earlier_card = self._earlier_card(asked.card)
         agent_key = self._build()

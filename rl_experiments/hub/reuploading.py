@@ -53,47 +53,66 @@ def upload_built(
                 asked = preflight(organization, name, destination)
         except KeyboardInterrupt:
             asked = Preflight()
-        bundle = _find(hub_folder, organization or asked.owner, name)
-        record = bundle.manifest()
-        _check(bundle, record, say)
-        if interruption.signal is not None:
-            result = UploadResult(None, f"it was interrupted ({interruption.name})")
-        elif asked.final:
-            result = UploadResult(None, asked.problem)
-        else:
-            say(f"Uploading to {bundle.repo_id}")
-            try:
-                with interruption.may_interrupt():
-                    known = card_text.listed_files(asked.card or "")
-                    result = upload_bundle(bundle, record, destination, say, known)
-            except KeyboardInterrupt:
-                result = UploadResult(None, f"it was interrupted ({interruption.name})")
-        status = DONE if result.url else (FAILED if interruption.signal is None else INTERRUPTED)
-        record.finish(manifest.UPLOAD, status, reason=result.reason, details={"url": result.url})
+        bundle = Bundle.at(hub_folder, organization or asked.owner, name)
+        if not any(place.manifest_file.is_file() for place in (bundle, Bundle.at(hub_folder, None, name))):
+            raise _nothing_built(bundle)
+        with bundle.locked():
+            result = _upload(bundle, hub_folder, asked, destination, interruption, say)
     return Reupload(bundle, result.url, result.reason, hf_command(bundle, destination), interruption.name)
 
 
-def _find(hub_folder: str | Path, organization: str | None, name: str) -> Bundle:
-    bundle = Bundle.at(hub_folder, organization, name)
-    if not bundle.manifest_file.is_file() and organization is not None:
-        bundle.take_over(hub_folder)
-        if bundle.card.is_file():
-            card = bundle.card.read_text(encoding="utf-8")
-            write_text(bundle.card, card.replace(card_text.UNKNOWN_OWNER, organization))
-    return bundle
+def _upload(
+    bundle: Bundle,
+    hub_folder: str | Path,
+    asked: Preflight,
+    destination: Destination,
+    interruption: Interruption,
+    say: Callable[[str], None],
+) -> UploadResult:
+    _take_over(bundle, hub_folder)
+    record = bundle.manifest()
+    _check(bundle, record, say)
+    interrupted = UploadResult(None, "it was interrupted")
+    if asked.final:
+        result = UploadResult(None, asked.problem)
+    else:
+        try:
+            with interruption.may_interrupt():
+                say(f"Uploading to {bundle.repo_id}")
+                known = card_text.listed_files(asked.card or "")
+                result = upload_bundle(bundle, record, destination, say, known)
+        except KeyboardInterrupt:
+            result = interrupted
+    status = DONE if result.url else (INTERRUPTED if result is interrupted else FAILED)
+    record.finish(manifest.UPLOAD, status, reason=result.reason, details={"url": result.url})
+    return result
+
+
+def _take_over(bundle: Bundle, hub_folder: str | Path) -> None:
+    """Move here what was built before the owner was known, and name the owner in its card."""
+    if bundle.organization is None or bundle.manifest_file.is_file():
+        return
+    bundle.take_over(hub_folder)
+    if bundle.card.is_file():
+        card = bundle.card.read_text(encoding="utf-8")
+        write_text(bundle.card, card.replace(card_text.UNKNOWN_OWNER, bundle.organization))
 
 
 def _check(bundle: Bundle, record: Manifest, say: Callable[[str], None]) -> None:
     built = record.stages.get(manifest.CARD)
     if built is None or built.status != DONE or not bundle.card.is_file():
-        root = bundle.folder.parent.parent if bundle.organization else bundle.folder.parent
-        others = [path.name.removesuffix(".manifest.json") for path in root.glob("**/*.manifest.json")]
-        raise NotFoundError(
-            f"There is no complete folder {bundle.folder} to upload: build it without --upload-only first."
-            f"{hint(bundle.name, others) if bundle.name not in others else ''}"
-        )
+        raise _nothing_built(bundle)
     for name in record.changed_files():
         if not (bundle.folder / name).is_file():
             say(f"{name} was built, and is not there any more")
         elif name != CARD:
             say(f"{name} is not as it was built, and is uploaded as it is now")
+
+
+def _nothing_built(bundle: Bundle) -> NotFoundError:
+    root = bundle.folder.parent.parent if bundle.organization else bundle.folder.parent
+    others = [path.name.removesuffix(".manifest.json") for path in root.glob("**/*.manifest.json")]
+    near = hint(bundle.name, others) if bundle.name not in others else ""
+    return NotFoundError(
+        f"There is no complete folder {bundle.folder} to upload: build it without --upload-only first.{near}"
+    )

@@ -294,3 +294,14 @@ def test_a_folder_built_without_an_owner_is_taken_over(
     shutil.rmtree(tmp_path / "hub" / "ann")
     missing = command(push_to_hub, *flags, "--upload-only")
     missing.assert_refused("There is no complete folder")
+
+
+def test_two_at_once_do_not_write_into_each_other(faulty_run: Run, tmp_path: Path) -> None:
+    first = _publishing(faulty_run, tmp_path, "--no-upload", TOY_FAULT="hang:step:5")
+    _await(first, "Evaluating")
+    second = _publishing(faulty_run, tmp_path, "--no-upload")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "Another process is publishing" in err
+    first.send_signal(signal.SIGINT)
+    assert first.wait(timeout=30) == 3
