@@ -14,6 +14,7 @@ from rl_experiments.algorithms import Algorithm
 from rl_experiments.algorithms.sb3 import build_model, model_parameters
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import COMMAND_LINE, TEXT_KEYS, Hyperparameters, named_classes
+from rl_experiments.config.schedules import as_written
 from rl_experiments.config.sources import find_block
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust, import_symbol
@@ -64,7 +65,7 @@ class Configuration:
         values = {
             name: grammar.to_text(value)
             if name in TEXT_KEYS and grammar.holds_symbol(value)
-            else grammar.replace_symbols(value, str)
+            else grammar.replace_symbols(as_written(value), str)
             for name, value in self.hyperparameters.items()
         }
         if self.recipe.kwargs:
@@ -222,7 +223,9 @@ def describe(configuration: Configuration) -> str:
     hyperparameters = configuration.hyperparameters
     rows: list[tuple[str, str, str]] = []
     for name in sorted(hyperparameters):
-        rows.append((name, grammar.to_text(hyperparameters[name]), hyperparameters.origin(name)))
+        value = hyperparameters[name]
+        shown = f"function {getattr(value, '__name__', '')}" if callable(value) else grammar.to_text(value)
+        rows.append((name, shown, hyperparameters.origin(name)))
     for name, parameter in sorted(model_parameters(configuration.algorithm).items()):
         if name not in hyperparameters and parameter.default is not parameter.empty and name != "action_noise":
             rows.append((name, grammar.to_text(parameter.default), f"default of {configuration.algorithm.class_name}"))

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.sb3 import SB3Agent, build_model, continue_model
 from rl_experiments.config import grammar
+from rl_experiments.config.schedules import as_written
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
@@ -33,7 +34,7 @@ from rl_experiments.training.callbacks import (
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
 from rl_experiments.training.learning import Evaluators, learn_arguments, load_replay_buffer
 from rl_experiments.training.preparation import Prepared
-from rl_experiments.training.stopping import StopRequest
+from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tracking import run_name, start_wandb
 
 
@@ -105,6 +106,7 @@ class Training:
             if not self.has_trained:
                 raise
             self._stop.signal = self._stop.signal or signal.SIGINT
+            to_stderr(f"{signal.Signals(self._stop.signal).name}: stopped, saving")
         except BaseException as error:
             if self._stop.signal is None or not self.has_trained:
                 self._fail(error, time.perf_counter() - started)
@@ -297,4 +299,7 @@ class Training:
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    return {name: grammar.to_text(value) if grammar.holds_symbol(value) else value for name, value in values.items()}
+    return {
+        name: grammar.to_text(value) if grammar.holds_symbol(value) else as_written(value)
+        for name, value in values.items()
+    }
