@@ -42,6 +42,8 @@ def describe(annotation: Any) -> str:
 
 def type_of(value: Any) -> str:
     """:return: what a value is, for errors: its type, and itself where it is short"""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     shown = repr(value)
     return f"{type(value).__name__} {shown}" if len(shown) <= 60 else type(value).__name__
 
@@ -75,7 +77,7 @@ def _all_fit(values: Iterable[Any], arguments: Sequence[Any]) -> bool:
 def _describe(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is type:
-        return f"a class of {getattr(arguments[0], '__name__', arguments[0])}"
+        return f"a class of {getattr(arguments[0], '__name__', arguments[0])}, named without quotes"
     if origin in (list, tuple):
         return f"a list, each item {describe(arguments[0])}" if arguments else "a list"
     if origin in (dict, Mapping):

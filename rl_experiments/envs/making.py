@@ -24,11 +24,14 @@ from stable_baselines3.common.vec_env import (
 )
 
 from rl_experiments.core import pickles
+from rl_experiments.core.annotations import describe, fits, type_of
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
+from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
 from rl_experiments.envs.recipe import EnvironmentRecipe
+from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.workers import WorkerError, WorkerVecEnv, leave_signals_to_the_parent, reason_of
 
 VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}
@@ -55,6 +58,7 @@ class _Maker:
         for name, kwargs in self.recipe.wrappers:
             wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
             env = _put_around(env, wrapper, name, kwargs)
+        check_observation_space(self.recipe.env_id, env.observation_space)
         return self.outermost(env) if self.outermost else env
 
 
@@ -144,10 +148,29 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
         arguments = (
             dict(recipe.normalize) if training else {**recipe.normalize, "norm_reward": False, "training": False}
         )
+        _check_normalization(arguments)
         env = _put_around(env, VecNormalize, "normalize", arguments)
     if recipe.frame_stack:
-        env = VecFrameStack(env, recipe.frame_stack)
+        env = _stack_frames(env, recipe)
     return VecTransposeImage(env) if _needs_transpose(env) else env
+
+
+def _check_normalization(arguments: Mapping[str, Any]) -> None:
+    for name, parameter in inspect.signature(VecNormalize.__init__).parameters.items():
+        if name in arguments and not fits(arguments[name], parameter.annotation):
+            raise ConfigurationError(
+                f"normalize: {name} must be {describe(parameter.annotation)}, but got {type_of(arguments[name])}"
+            )
+
+
+def _stack_frames(env: VecEnv, recipe: EnvironmentRecipe) -> VecEnv:
+    space, count = env.observation_space, recipe.frame_stack
+    assert count is not None
+    parts = list(space.spaces.values()) if isinstance(space, spaces.Dict) else [space]
+    if not all(isinstance(part, spaces.Box) for part in parts):
+        raise ConfigurationError(f"frame_stack {count} needs Box observations, but {recipe.env_id} gives {space}")
+    require_memory(f"frame_stack {count}", 3 * count * bytes_of(space) * env.num_envs)
+    return VecFrameStack(env, count)
 
 
 def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> VecNormalize:

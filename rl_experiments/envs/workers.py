@@ -9,6 +9,7 @@ import multiprocessing
 import shutil
 import signal
 import tempfile
+import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from rl_experiments.core.errors import RLExperimentsError
 
 _PATIENCE = 5.0
 """Seconds that a worker has to end by itself."""
+_LONGEST_REASON = 300
+"""Characters of an error's text: torch shows whole tensors."""
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -32,9 +35,11 @@ class WorkerError(Exception):
 
 def reason_of(error: BaseException) -> str:
     """:return: type and text of an error, in one line; errors of ours explain themselves"""
-    text = " ".join(str(error).split())
+    text = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...")
     if isinstance(error, (RLExperimentsError, WorkerError)):
-        return text
+        return " ".join(str(error).split())
+    if "found invalid values" in text:  # of a distribution of torch's
+        return "the network's outputs are no numbers (NaN)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.algorithms.sb3 import save_model
+from rl_experiments.core.errors import TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.evaluation import Evaluation, play
@@ -151,6 +152,20 @@ class PeriodicCheckpoint(BaseCallback):
                     self.model.save_replay_buffer(temporary)  # type: ignore[attr-defined]
             if self.verbose > 1:
                 print(f"Saving model checkpoint to {path}")
+        return True
+
+
+class RefuseNaN(BaseCallback):
+    """Ends the training with an error where the environment gives no numbers: the network would become NaN too."""
+
+    def _on_step(self) -> bool:
+        rewards = self.locals.get("rewards")
+        if rewards is not None and not np.isfinite(rewards).all():
+            raise TrainingError(f"the environment gave the reward {rewards[~np.isfinite(rewards)][0]}")
+        observations = self.locals.get("new_obs")
+        for part in observations.values() if isinstance(observations, dict) else (observations,):
+            if part is not None and np.issubdtype(part.dtype, np.floating) and np.isnan(part).any():
+                raise TrainingError("the environment gave an observation with NaN")
         return True
 
 

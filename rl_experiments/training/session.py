@@ -28,6 +28,7 @@ from rl_experiments.training.callbacks import (
     PeriodicCheckpoint,
     PeriodicEvaluation,
     Progress,
+    RefuseNaN,
     StopWhenAsked,
     save_with_statistics,
 )
@@ -188,7 +189,7 @@ class Training:
 
     def _make_callbacks(self) -> list[BaseCallback]:
         experiment, configuration = self.experiment, self.configuration
-        callbacks = make_callbacks(configuration.hyperparameters, configuration.trust)
+        callbacks = [RefuseNaN(), *make_callbacks(configuration.hyperparameters, configuration.trust)]
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             callbacks.append(self._progress)
