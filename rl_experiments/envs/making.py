@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,10 @@ from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.workers import WorkerError, WorkerVecEnv, leave_signals_to_the_parent, reason_of
 
 VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}
+
+
+_TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""Why the system starts no further process."""
 
 
 class _Maker:
@@ -126,7 +131,7 @@ def make_envs(
     except WorkerError as error:
         raise ConfigurationError(f"{recipe.env_id} could not be made in a process of its own: {error}") from error
     except OSError as error:
-        if error.filename is not None:
+        if error.errno not in _TOO_MANY:
             raise
         raise ConfigurationError(f"{n_envs} environments of {recipe.env_id} cannot be made: {error}") from error
     try:

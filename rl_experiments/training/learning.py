@@ -100,6 +100,11 @@ def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, t
         raise pickles.refusal(str(path), str(error)) from None
     if not isinstance(buffer, ReplayBuffer):
         raise ConfigurationError(f"{path} holds no replay buffer, but a {type(buffer).__name__}")
+    if buffer.n_envs != model.n_envs or buffer.observation_space != model.observation_space:
+        raise ConfigurationError(
+            f"The replay buffer {path} is of {buffer.n_envs} environments with observations"
+            f" {buffer.observation_space}, but this training has {model.n_envs} with {model.observation_space}"
+        )
     if isinstance(buffer, HerReplayBuffer):
         buffer.set_env(model.get_env())
         if truncate_last_trajectory:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ class Training:
             self._save()
             self._finish(status, seconds, None if number is None else signal.Signals(number).name)
         except OSError as error:
-            self._try_to_finish(FAILED, seconds, reason_of(error))
+            self._record_failure(error, seconds)
             raise TrainingError(
                 f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
             ) from error
@@ -259,13 +260,16 @@ class Training:
             kept = f"The model of that moment is {path}"
         except Exception as unsaved:
             kept = f"The model of that moment cannot be saved: {reason_of(unsaved)}"
-        self._try_to_finish(FAILED, seconds, reason)
+        self._record_failure(error, seconds)
         raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
 
-    def _try_to_finish(self, status: str, seconds: float, reason: str) -> None:
-        """On a full disk the record stays as it is."""
+    def _record_failure(self, error: BaseException, seconds: float) -> None:
+        """On a full disk the record may have to stay as it is."""
+        reason = reason_of(error)
+        # They hold a half-written file open, and with it the space that the record needs.
+        traceback.clear_frames(error.__traceback__)
         with contextlib.suppress(OSError):
-            self._finish(status, seconds, reason)
+            self._finish(FAILED, seconds, reason)
 
     def _finish(self, status: str, seconds: float, reason: str | None) -> None:
         assert self._record is not None

@@ -37,13 +37,16 @@ class Faulty(gym.Env):
     :param fault: a name of ``FAULTS``; ``nan-reward``, ``nan-observation``, ``shape``
     :param where: ``make``, ``reset`` or ``step``
     :param at: the fault comes at so many calls, 1 for the first
+    :param there: and only once this path is there
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, fault: str = "", where: str = "step", at: int = 1, render_mode: str | None = None) -> None:
+    def __init__(
+        self, fault: str = "", where: str = "step", at: int = 1, there: str = ".", render_mode: str | None = None
+    ) -> None:
         self.render_mode = render_mode
-        self.fault, self.where, self.at = fault, where, at
+        self.fault, self.where, self.at, self.there = fault, where, at, there
         self.observation_space: spaces.Space = spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.action_space: spaces.Space = spaces.Discrete(2)
         self.calls = dict.fromkeys(("make", "reset", "step"), 0)
@@ -67,7 +70,7 @@ class Faulty(gym.Env):
 
     def _count(self, place: str) -> bool:
         self.calls[place] += 1
-        come = self.where == place and self.calls[place] == self.at
+        come = self.where == place and self.calls[place] == self.at and os.path.exists(self.there)
         if come and self.fault in FAULTS:
             FAULTS[self.fault]()
         return come
