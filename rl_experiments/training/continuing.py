@@ -53,7 +53,14 @@ def algorithms_of(data: dict[str, Any]) -> list[str]:
         modules = {cls.__module__ for cls in getattr(algorithm.load_class(), "policy_aliases", {}).values()}
         if module in modules:
             missing[name] = len(set(model_parameters(algorithm)) - set(data))
-    return [name for name in missing if missing[name] == min(missing.values())]
+    nearest = [get_algorithm(name).load_class() for name in missing if missing[name] == min(missing.values())]
+    # DDPG is TD3 with other numbers, and derives from it.
+    return [
+        name
+        for name in missing
+        if any(issubclass(cls, get_algorithm(name).load_class()) for cls in nearest)
+        or issubclass(get_algorithm(name).load_class(), tuple(nearest))
+    ]
 
 
 def statistics_beside(trained_agent: str) -> Path | None:

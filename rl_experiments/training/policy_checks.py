@@ -57,7 +57,7 @@ def _check_layers(algorithm: Algorithm, value: Any, where: str) -> None:
         value = value[0]  # as SB3 wrote it before version 1.8
     networks = value if isinstance(value, Mapping) else {None: value}
     names = {"pi", "qf"} if algorithm.off_policy else {"pi", "vf"}
-    if isinstance(value, Mapping) and "Box" not in algorithm.action_spaces:
+    if isinstance(value, Mapping) and algorithm.off_policy and "Box" not in algorithm.action_spaces:
         raise ConfigurationError(
             f"{where}: net_arch must be a list: {algorithm.name} has one network, but got {value!r}"
         )
