@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -50,7 +49,7 @@ def type_of(value: Any) -> str:
 
 def _fits(value: Any, annotation: Any) -> bool:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if annotation is int:
         return is_number and float(value).is_integer()
     if annotation is float:

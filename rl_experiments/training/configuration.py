@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from rl_experiments.training.checks import check_combinations, check_hyperparame
 from rl_experiments.training.continuing import check_model, remark_on_statistics, statistics_beside
 from rl_experiments.training.sizes import check_candidates_fit, check_sizes
 from rl_experiments.training.synthetic import SyntheticVecEnv
-from rl_experiments.training.trying import try_environment
+from rl_experiments.training.trying import Trial, try_environment
 
 EVALUATION_SEED_OFFSET = 1_000_003
 """Added to the experiment's seed for the evaluation environments."""
@@ -116,12 +117,14 @@ def resolve(
     trained_agent: str = "",
     trust_pickles: bool = False,
     vec_env: str = "dummy",
+    tries: bool = True,
 ) -> tuple[Configuration, SyntheticVecEnv]:
     """
     Check everything that can be checked without training.
 
     :param trust_pickles: whether the files of ``trained_agent`` may run code
     :param vec_env: ``dummy``, or ``subproc`` where each environment takes a process
+    :param tries: whether the first steps of the environment are made
     :return: the configuration, and an environment that costs nothing with the spaces of the real one
     :raises RLExperimentsError: for the first thing that is wrong
     """
@@ -145,10 +148,11 @@ def resolve(
             f"{env_id} skips frames itself and AtariWrapper does so again: frameskip is set to 1 in the environment"
         )
     recipe = single_skip
-    env = make_envs(recipe, 1, seed, training=True)
+    outermost = functools.partial(Trial, recipe=recipe)
+    env = make_envs(recipe, 1, seed, vec_env=vec_env if tries else "dummy", training=True, outermost=outermost)
     try:
         check_sizes(algorithm, hyperparameters, env.observation_space, env.action_space, vec_env == "subproc")
-        remarks += try_environment(env, recipe)
+        remarks += try_environment(env, recipe) if tries else []
         n_envs = 1 if algorithm.name == "ars" else hyperparameters.n_envs
         synthetic = SyntheticVecEnv(env, n_envs)
     finally:

@@ -94,6 +94,8 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
+    # Trials of a study fail one by one, without an end to the study.
+    tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(
         algorithm,
         hyperparameters,
@@ -106,8 +108,10 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         trained_agent=experiment.trained_agent,
         trust_pickles=experiment.trust,
         vec_env=experiment.vec_env,
+        tries=tries,
     )
-    rehearse(configuration, synthetic)
+    if tries:
+        rehearse(configuration, synthetic)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:
             remember_use(f"{package}.*")

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, TrainingError
 from rl_experiments.core.suggest import hint
@@ -22,29 +22,60 @@ _LONGEST_TRY = 2.0
 """Seconds after which the end of an episode is no longer waited for."""
 
 
+class Trial(gym.Wrapper):
+    """
+    An environment that can be tried out where it runs, in this process or in one of its own.
+
+    :param env: with its wrappers
+    :param recipe: what it was made from
+    """
+
+    def __init__(self, env: gym.Env, recipe: EnvironmentRecipe) -> None:
+        super().__init__(env)
+        self.recipe = recipe
+
+    def try_out(self) -> tuple[list[str], RLExperimentsError | None]:
+        """
+        Reset the environment and make a step; where Monitor needs certain infos, play an episode.
+
+        :return: remarks on what could not be tried, and the error if it failed or does not give what it promises
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Gymnasium's own checker says at length what is said here
+                return _try_out(self.env, self.recipe), None
+        except RLExperimentsError as error:
+            return [], error
+        except (Exception, SystemExit) as error:
+            return [], _failed(self.recipe, error)
+
+
 def try_environment(env: VecEnv, recipe: EnvironmentRecipe) -> list[str]:
     """
-    Reset it and make a step; where Monitor needs certain infos, play an episode.
+    Make the first steps.
 
-    :param env: a vector of one environment
+    :param env: a vector of one :class:`Trial`
     :return: remarks on what could not be tried
     :raises TrainingError: if the environment fails
     :raises ConfigurationError: if it does not give what its spaces or the configuration promise
     """
     try:
-        assert isinstance(env.unwrapped, DummyVecEnv)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Gymnasium's own checker says at length what is said here
-            remarks = _try_single(env.unwrapped.envs[0], recipe)
-            env.reset()
-        return remarks
+        ((remarks, error),) = env.env_method("try_out")
+        if error is not None:
+            raise error
+        env.reset()
     except RLExperimentsError:
         raise
-    except (Exception, SystemExit) as error:
-        raise TrainingError(f"{recipe.env_id} failed before training began: {reason_of(error)}") from error
+    except (Exception, SystemExit) as failure:
+        raise _failed(recipe, failure) from failure
+    return list(remarks)
 
 
-def _try_single(env: gym.Env, recipe: EnvironmentRecipe) -> list[str]:
+def _failed(recipe: EnvironmentRecipe, error: BaseException) -> TrainingError:
+    return TrainingError(f"{recipe.env_id} failed before training began: {reason_of(error)}")
+
+
+def _try_out(env: gym.Env, recipe: EnvironmentRecipe) -> list[str]:
     observation, _ = env.reset(seed=0)
     _check_observation(observation, env.observation_space, recipe.env_id)
     keywords = tuple(recipe.monitor_kwargs.get("info_keywords", ()))

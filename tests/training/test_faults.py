@@ -122,6 +122,15 @@ def test_the_traceback_of_a_worker_is_shown_when_asked(tmp_path: Path) -> None:
     assert "toy_faults.py" in result.err
 
 
+@pytest.mark.parametrize("fault", ["death", "kill", "error", "shape"])
+def test_the_first_steps_are_tried_in_a_process_of_its_own(fault: str, command, tmp_path: Path) -> None:
+    """Where an environment that ends its process takes nothing with it."""
+    result = _train(command, fault, "subproc", "--dry-run")
+    assert result.code == (2 if fault == "shape" else 1)
+    assert REASONS.get(fault, "shape (4,)") in _only_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_fault_in_an_evaluation_ends_the_training_too(tmp_path: Path) -> None:
     experiment = tiny_experiment(
         "ppo",
