@@ -136,28 +136,15 @@ def resolve(
     recipe = EnvironmentRecipe.from_hyperparameters(env_id, hyperparameters, env_kwargs, gym_packages, trust)
     for kwargs in (recipe.kwargs, eval_env_kwargs or {}):
         check_render_mode(env_id, kwargs.get("render_mode"))
-    remarks = _remarks_on_functions(hyperparameters)
-    if trained_agent:
-        statistics = statistics_beside(trained_agent)
-        wanted = recipe.normalize is not None
-        remarks += remark_on_statistics(trained_agent, statistics, wanted)
-        recipe = replace(recipe, statistics=statistics if wanted else None)
+    recipe, remarks = _with_statistics(recipe, trained_agent)
     single_skip = recipe.with_single_frame_skip()
     if single_skip is not recipe:
         remarks.append(
             f"{env_id} skips frames itself and AtariWrapper does so again: frameskip is set to 1 in the environment"
         )
     recipe = single_skip
-    outermost = functools.partial(Trial, recipe=recipe)
-    env = make_envs(recipe, 1, seed, vec_env=vec_env if tries else "dummy", training=True, outermost=outermost)
-    try:
-        check_sizes(algorithm, hyperparameters, env.observation_space, env.action_space, vec_env == "subproc")
-        remarks += try_environment(env, recipe) if tries else []
-        n_envs = 1 if algorithm.name == "ars" else hyperparameters.n_envs
-        synthetic = SyntheticVecEnv(env, n_envs)
-    finally:
-        with contextlib.suppress(Exception, SystemExit):
-            env.close()
+    synthetic, tried = _imitate(algorithm, hyperparameters, recipe, seed, vec_env, tries)
+    remarks += tried + _remarks_on_functions(hyperparameters)
     remarks += check_combinations(
         algorithm, hyperparameters, env_id, synthetic.observation_space, synthetic.action_space, trust
     )
@@ -173,6 +160,35 @@ def resolve(
         algorithm, hyperparameters, recipe, evaluation, hyperparameters.n_timesteps, trust, tuple(remarks)
     )
     return configuration, synthetic
+
+
+def _with_statistics(recipe: EnvironmentRecipe, trained_agent: str) -> tuple[EnvironmentRecipe, list[str]]:
+    if not trained_agent:
+        return recipe, []
+    statistics, wanted = statistics_beside(trained_agent), recipe.normalize is not None
+    remarks = remark_on_statistics(trained_agent, statistics, wanted)
+    return replace(recipe, statistics=statistics if wanted else None), remarks
+
+
+def _imitate(
+    algorithm: Algorithm,
+    hyperparameters: Hyperparameters,
+    recipe: EnvironmentRecipe,
+    seed: int,
+    vec_env: str,
+    tries: bool,
+) -> tuple[SyntheticVecEnv, list[str]]:
+    """Make the real environment once, try it out, and take over its spaces."""
+    outermost = functools.partial(Trial, recipe=recipe)
+    env = make_envs(recipe, 1, seed, vec_env=vec_env if tries else "dummy", training=True, outermost=outermost)
+    try:
+        check_sizes(algorithm, hyperparameters, env.observation_space, env.action_space, vec_env == "subproc")
+        remarks = try_environment(env, recipe) if tries else []
+        n_envs = 1 if algorithm.name == "ars" else hyperparameters.n_envs
+        return SyntheticVecEnv(env, n_envs), remarks
+    finally:
+        with contextlib.suppress(Exception, SystemExit):
+            env.close()
 
 
 def make_callbacks(hyperparameters: Hyperparameters, trust: Trust) -> list[BaseCallback]:

@@ -75,10 +75,7 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
     _check_numbers(experiment)
-    _check_device(experiment.device)
-    _check_log_folder(Path(experiment.log_folder))
-    if experiment.tensorboard_log or experiment.track:
-        _require_tensorboard()
+    _check_surroundings(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
         raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
@@ -148,6 +145,13 @@ def _check_numbers(experiment: Experiment) -> None:
         raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
     n_envs = experiment.n_eval_envs
     check_environments(f"n_eval_envs {n_envs}", n_envs, experiment.vec_env == "subproc")
+
+
+def _check_surroundings(experiment: Experiment) -> None:
+    _check_device(experiment.device)
+    _check_log_folder(Path(experiment.log_folder))
+    if experiment.tensorboard_log or experiment.track:
+        _require_tensorboard()
 
 
 def _check_device(device: str) -> None:
