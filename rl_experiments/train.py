@@ -9,6 +9,7 @@ from rl_experiments.algorithms.registry import algorithm_names
 from rl_experiments.cli.main import run_command
 from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.stopping import Interrupted, StopRequest
 from rl_experiments.tuning.settings import Study
 
 
@@ -47,14 +48,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     experiment = settings_from(Experiment, options)
     if options.optimize_hyperparameters:
         return _tune(experiment, settings_from(Study, options), options.dry_run)
-    trial = None
-    if experiment.trial_id is not None:
-        from rl_experiments.tuning.loading import trial_of
+    try:
+        return _train(experiment, options.dry_run)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return 128 + interrupted.number
 
-        trial = trial_of(experiment)
-    if options.dry_run:
-        print(experiment.describe(trial))
-        return 0
+
+def _train(experiment: Experiment, dry_run: bool) -> int:
+    with StopRequest().listening() as stop:
+        with stop.deferred():  # an import that is cut off half-way can end the process in odd ways
+            import rl_experiments.training.experiment  # noqa: F401
+        trial = None
+        if experiment.trial_id is not None:
+            from rl_experiments.tuning.loading import trial_of
+
+            trial = trial_of(experiment)
+        if dry_run:
+            print(experiment.describe(trial))
+            return 0
     result = experiment.run(trial)
     return 0 if result.signal is None else 128 + result.signal
 

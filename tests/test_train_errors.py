@@ -13,6 +13,7 @@ PPO = ("--algo", "ppo", "--env", "CartPole-v1")
 SAC = ("--algo", "sac", "--env", "Pendulum-v1")
 DQN = ("--algo", "dqn", "--env", "CartPole-v1")
 DDPG = ("--algo", "ddpg", "--env", "Pendulum-v1")
+CHECKPOINTS = "stable_baselines3.common.callbacks.CheckpointCallback"
 
 MISTAKES = {
     "algorithm": (("--algo", "pppo"), ["pppo", "'ppo'"]),
@@ -131,6 +132,109 @@ MISTAKES = {
     "device": ((*PPO, "--device", "quantum"), ["device", "quantum"]),
     "seed": ((*PPO, "--seed", str(2**32)), ["seed", "2**32"]),
     "evaluation-without-episodes": ((*PPO, "--eval-episodes", "0"), ["eval_episodes", "at least 1"]),
+    "no-steps": ((*PPO, "-n", "0"), ["n_timesteps", "at least 1"]),
+    "more-environments-than-fit": ((*PPO, "-params", "n_envs:1e12"), ["n_envs 1000000000000", "TiB", "this machine"]),
+    "more-processes-than-fit": ((*PPO, "--vec-env", "subproc", "-params", "n_envs:1e7"), ["n_envs", "processes"]),
+    "more-evaluation-environments-than-fit": ((*PPO, "--n-eval-envs", "1000000000000"), ["n_eval_envs", "TiB"]),
+    "rollout-that-does-not-fit": ((*PPO, "-params", "n_steps:1e12"), ["n_steps 1000000000000", "TiB", "command line"]),
+    "buffer-that-does-not-fit": ((*DQN, "-params", "buffer_size:1e12"), ["buffer_size", "TiB", "command line"]),
+    "stack-that-does-not-fit": ((*PPO, "-params", "frame_stack:1000000000000"), ["frame_stack", "TiB"]),
+    "network-that-does-not-fit": (
+        (*PPO, "-params", "policy_kwargs:dict(net_arch=[1000000, 1000000])"),
+        ["net_arch", "TiB"],
+    ),
+    "candidates-that-do-not-fit": (("--algo", "ars", "-params", "n_delta:1e12"), ["n_delta", "TiB"]),
+    "stack-of-numbers": (("--env", "FrozenLake-v1", "-params", "frame_stack:4"), ["frame_stack", "Discrete(16)"]),
+    "batch-above-buffer": ((*DQN, "-params", "batch_size:64", "buffer_size:50"), ["batch_size is 64", "50 steps"]),
+    "batch-of-one": ((*PPO, "-params", "batch_size:1"), ["batch_size", "at least 2"]),
+    "rollout-of-one": ((*PPO, "-params", "n_steps:1", "n_envs:1", "batch_size:1"), ["n_steps", "at least 2"]),
+    "quantiles-that-are-all-dropped": (
+        ("--algo", "tqc", "--env", "Pendulum-v1", "-params", "top_quantiles_to_drop_per_net:25"),
+        ["top_quantiles_to_drop_per_net is 25", "only 25 quantiles"],
+    ),
+    "few-quantiles-that-are-all-dropped": (
+        ("--algo", "tqc", "--env", "Pendulum-v1", "-params", "policy_kwargs:dict(n_quantiles=2)"),
+        ["top_quantiles_to_drop_per_net is 2", "only 2 quantiles"],
+    ),
+    "no-quantiles": (
+        ("--algo", "qrdqn", "-params", "policy_kwargs:dict(n_quantiles=0)"),
+        ["n_quantiles", "at least 1"],
+    ),
+    "no-critics": ((*SAC, "-params", "policy_kwargs:dict(n_critics=0)"), ["n_critics", "at least 1"]),
+    "negative-clip-range": ((*PPO, "-params", "clip_range:-0.2"), ["clip_range", "at least 0", "-0.2"]),
+    "negative-learning-rate": ((*PPO, "-params", "learning_rate:-1"), ["learning_rate", "at least 0"]),
+    "negative-schedule": ((*PPO, "-params", "learning_rate:lin_-1"), ["learning_rate", "at least 0"]),
+    "no-learning-rate": ((*PPO, "-params", "learning_rate:None"), ["learning_rate", "None"]),
+    "info-keyword": (
+        (*PPO, "-params", "monitor_kwargs:dict(info_keywords=('x',))"),
+        ["info_keywords", "'x'", "CartPole-v1"],
+    ),
+    "info-keyword-as-a-word": ((*PPO, "-params", "monitor_kwargs:dict(info_keywords='xyz')"), ["'xyz'"]),
+    "monitor-kwarg": ((*PPO, "-params", "monitor_kwargs:dict(info_keyword=('x',))"), ["'info_keywords'"]),
+    "render-mode": ((*PPO, "--env-kwargs", "render_mode:rgb_aray"), ["render_mode", "rgb_aray", "'rgb_array'"]),
+    "eval-render-mode": ((*PPO, "--eval-env-kwargs", "render_mode:foo"), ["render_mode 'foo'", "human"]),
+    "entropy-coefficient": ((*SAC, "-params", "ent_coef:autoo"), ["ent_coef", "auto", "'autoo'"]),
+    "entropy-coefficient-start": ((*SAC, "-params", "ent_coef:auto_-1"), ["ent_coef", "'auto_-1'"]),
+    "target-entropy": ((*SAC, "-params", "target_entropy:low"), ["target_entropy", "auto", "'low'"]),
+    "train-freq-of-nothing": ((*SAC, "-params", "train_freq:None"), ["train_freq", "None"]),
+    "gradient-steps": ((*SAC, "-params", "gradient_steps:-5"), ["gradient_steps", "at least -1"]),
+    "infinite-number": ((*PPO, "-params", "vf_coef:inf"), ["vf_coef", "finite"]),
+    "infinite-noise": ((*DDPG, "-params", "noise_type:normal", "noise_std:inf"), ["noise_std", "inf"]),
+    "seed-as-hyperparameter": ((*PPO, "-params", "seed:x"), ["seed", "--seed"]),
+    "noise-by-its-class": ((*DDPG, "-params", "action_noise:normal"), ["action_noise", "noise_type"]),
+    "layer-of-negative-size": ((*PPO, "-params", "policy_kwargs:dict(net_arch=[-5])"), ["net_arch", "[-5]"]),
+    "layer-of-no-size": ((*SAC, "-params", "policy_kwargs:dict(net_arch=[0])"), ["net_arch", "[0]"]),
+    "layer-of-broken-size": ((*DQN, "-params", "policy_kwargs:dict(net_arch=[1.5])"), ["net_arch", "[1.5]"]),
+    "layers-of-no-list": ((*PPO, "-params", "policy_kwargs:dict(net_arch=dict(pi=8))"), ["net_arch", "8"]),
+    "network-of-unknown-name": ((*PPO, "-params", "policy_kwargs:dict(net_arch=dict(x=[8]))"), ["'x'", "pi and vf"]),
+    "network-that-is-missing": ((*SAC, "-params", "policy_kwargs:dict(net_arch=dict(pi=[8]))"), ["pi and qf"]),
+    "activation-that-is-no-class": ((*PPO, "-params", "policy_kwargs:dict(activation_fn=5)"), ["activation_fn", "5"]),
+    "activation-of-another-kind": (
+        (*PPO, "-params", "policy_kwargs:dict(activation_fn=th.optim.Adam)"),
+        ["activation_fn", "Module", "Adam"],
+    ),
+    "optimizer": ((*PPO, "-params", "policy_kwargs:dict(optimizer_class=th.optim.Adm)"), ["Adm", "'Adam'"]),
+    "optimizer-that-cannot-learn": (
+        (*PPO, "-params", "policy_kwargs:dict(optimizer_class=th.optim.LBFGS)"),
+        ["cannot learn", "closure"],
+    ),
+    "batch-that-normalises-to-nothing": (
+        ("--algo", "crossq", "--env", "Pendulum-v1", "-params", "batch_size:1"),
+        ["cannot learn", "NaN"],
+    ),
+    "more-best-than-candidates": (("--algo", "ars", "-params", "n_top:9", "n_delta:2"), ["n_top is 9", "2 candidates"]),
+    "callback-that-never-comes": (
+        (*PPO, "-params", f"callback:{{'{CHECKPOINTS}': dict(save_freq=0, save_path='x')}}"),
+        ["save_freq", "at least 1"],
+    ),
+    "callback-kwarg-type": (
+        (*PPO, "-params", f"callback:{{'{CHECKPOINTS}': dict(save_freq='a', save_path='x')}}"),
+        ["save_freq", "a whole number", "'a'"],
+    ),
+    "normalize-type": ((*PPO, "-params", "normalize:dict(clip_obs='a')"), ["clip_obs", "a number", "'a'"]),
+    "hindsight-before-an-episode": (
+        (
+            *("--algo", "sac", "--env", "toy_envs:ToyGoal-v0", "-params", "replay_buffer_class:HerReplayBuffer"),
+            *("policy:MultiInputPolicy", "learning_starts:10", "train_freq:1"),
+        ),
+        ["learning_starts is 10", "at least 20"],
+    ),
+    **{
+        f"observations-of-{kind}": (
+            ("--env", "toy_faults:ToyOddSpace-v0", "--env-kwargs", f"kind:{kind}"),
+            ["toy_faults:ToyOddSpace-v0", name],
+        )
+        for kind, name in {
+            "text": "Text",
+            "sequence": "Sequence",
+            "graph": "Graph",
+            "one-of": "OneOf",
+            "tuple": "Tuple",
+            "nested": "at 'inner'",
+            "text-in-dict": "at 'word'",
+            "shifted": "from 1",
+        }.items()
+    },
     "evaluation-without-environments": ((*PPO, "--n-eval-envs", "0"), ["n_eval_envs", "at least 1"]),
 }
 
@@ -138,8 +242,14 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_named_in_one_line_and_leaves_no_run(name: str, command, tmp_path: Path) -> None:
     arguments, parts = MISTAKES[name]
-    command(train, *arguments, "-n", "64", "--num-threads", "1").assert_refused(*parts)
+    command(train, "-n", "64", *arguments, "--num-threads", "1").assert_refused(*parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["buffer-that-does-not-fit", "info-keyword", "optimizer-that-cannot-learn"])
+def test_a_dry_run_finds_the_same(name: str, command) -> None:
+    arguments, parts = MISTAKES[name]
+    command(train, "-n", "64", *arguments, "--dry-run").assert_refused(*parts)
 
 
 CONFIGURATIONS = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rl_experiments.config import grammar
-from rl_experiments.config.schedules import SCHEDULED, Schedule, parse_schedule
+from rl_experiments.config.schedules import SCHEDULED, Schedule, checked_function, parse_schedule
 from rl_experiments.config.sources import Block
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
@@ -73,11 +73,13 @@ class Hyperparameters(Mapping[str, Any]):
         except ConfigurationError as error:
             raise ConfigurationError(f"{name} ({self.origin(name)}): {error}") from None
 
-    def schedule(self, name: str) -> Schedule | None:
-        """:return: the value as a schedule, or None where it is absent, null or negative"""
+    def schedule(self, name: str) -> Schedule | Callable[[float], float] | None:
+        """:return: the value as a schedule, a function as it is, or None for a ``clip_range_vf`` that clips nothing"""
         value = self.entries.get(name)
         try:
-            return None if value is None else parse_schedule(name, value)
+            if callable(value):
+                return checked_function(name, value)
+            return None if value is None and name == "clip_range_vf" else parse_schedule(name, value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{error} ({self.origin(name)})") from None
 
@@ -106,11 +108,7 @@ class Hyperparameters(Mapping[str, Any]):
         for name in self.entries:
             if name in SPECIAL_KEYS:
                 continue
-            if name in SCHEDULED and not (name == "clip_range_vf" and self.entries[name] is None):
-                schedule = self.schedule(name)
-                arguments[name] = schedule if schedule is not None else self.entries[name]
-            else:
-                arguments[name] = self.parsed(name)
+            arguments[name] = self.schedule(name) if name in SCHEDULED else self.parsed(name)
         if isinstance(arguments.get("train_freq"), list):
             arguments["train_freq"] = tuple(arguments["train_freq"])
         return arguments

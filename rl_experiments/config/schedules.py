@@ -5,13 +5,14 @@ Values that change over training: ``lin_0.001``, ``cos_0.001``, ``exp_0.001``, o
 ``exp_x``
 exponentially from x to x/100. A second number is the final value: ``lin_0.001_0.0001``. ``[[0, 0.001], [0.5, 0.0001]]``
 is 0.001 from the
-beginning and 0.0001 from half of the training on.
+beginning and 0.0001 from half of the training on. A Python configuration may also hold a function of the progress that
+remains, from 1 to 0. No value may be below 0, except that a negative ``clip_range_vf`` means none, as in the zoo.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 
 _KINDS = {"lin": "lin", "linear": "lin", "cos": "cos", "cosine": "cos", "exp": "exp", "exponential": "exp"}
 _EXPONENTIAL_END = 0.01
+_STORED_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,53 @@ def parse_schedule(name: str, value: Any) -> Schedule | None:
     """
     :param name: the hyperparameter, for errors
     :param value: a number, a number as text, a schedule as text, or a list or mapping of steps
-    :return: the schedule, or None for a negative number, which means "leave it alone"
-    :raises ConfigurationError: if it is none of these
+    :return: the schedule, or None for a negative ``clip_range_vf``, which means that nothing is clipped
+    :raises ConfigurationError: if it is none of these, or goes below 0
     """
+    schedule = _parse(name, value)
+    if min(schedule.start, schedule.end, *(step for _, step in schedule.steps)) >= 0:
+        return schedule
+    if name == "clip_range_vf" and schedule.kind == "const":
+        return None
+    raise ConfigurationError(f"{name} must be at least 0, but got {value!r}")
+
+
+def checked_function(name: str, function: Callable[[float], float]) -> Callable[[float], float]:
+    """
+    :param name: the hyperparameter, for errors
+    :param function: of the progress that remains: 1 at the beginning of training, 0 at its end
+    :return: the function
+    :raises ConfigurationError: if it gives no numbers of at least 0
+    """
+    for progress in (1.0, 0.5, 0.0):
+        try:
+            value = function(progress)
+        except Exception as error:
+            raise ConfigurationError(
+                f"{name}: the function fails for a remaining progress of {progress}: {type(error).__name__}: {error}"
+            ) from error
+        if (number := _float(value)) is None or number < 0:
+            raise ConfigurationError(
+                f"{name}: the function gives {value!r} for a remaining progress of {progress}. Expected a number of at"
+                " least 0"
+            )
+    return function
+
+
+def as_written(value: Any) -> Any:
+    """:return: what a configuration file can hold of a schedule: of a function, its values as steps"""
+    if not callable(value):
+        return value
+    return [
+        [round(step / _STORED_STEPS, 2), float(value(1.0 - step / _STORED_STEPS))] for step in range(_STORED_STEPS + 1)
+    ]
+
+
+def _parse(name: str, value: Any) -> Schedule:
     if isinstance(value, bool):
         raise ConfigurationError(f"{name}: {value!r} is no number and no schedule")
     if isinstance(value, (int, float)) and math.isfinite(value):
-        return None if value < 0 else Schedule("const", float(value), float(value))
+        return Schedule("const", float(value), float(value))
     if isinstance(value, str):
         return _from_text(name, value.strip())
     if isinstance(value, dict):
@@ -79,10 +121,10 @@ def parse_schedule(name: str, value: Any) -> Schedule | None:
     )
 
 
-def _from_text(name: str, text: str) -> Schedule | None:
+def _from_text(name: str, text: str) -> Schedule:
     number = _float(text)
     if number is not None:
-        return parse_schedule(name, number)
+        return Schedule("const", number, number)
     word, _, rest = text.partition("_")
     numbers = [_float(part) for part in rest.split("_")]
     if word not in _KINDS:

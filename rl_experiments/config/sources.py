@@ -127,7 +127,7 @@ def _attribute(load: Any, source: str) -> Any:
         raise ConfigurationError(f"{source} failed: {type(error).__name__}: {error}") from error
     if "hyperparams" not in namespace:
         raise ConfigurationError(f"{source} holds no dictionary 'hyperparams'.{hint('hyperparams', namespace)}")
-    return _with_names(namespace["hyperparams"])
+    return namespace["hyperparams"]
 
 
 def _import_file(path: Path) -> Any:
@@ -139,15 +139,6 @@ def _import_file(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _with_names(value: Any) -> Any:
-    """Classes in Python hyperparameters become names, as a YAML file would have them and as they are saved."""
-    if isinstance(value, Mapping):
-        return {_with_names(key): _with_names(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_with_names(item) for item in value)
-    return Symbol(f"{value.__module__}.{value.__qualname__}") if isinstance(value, type) else value
 
 
 def _beside(path: Path) -> str:
@@ -169,16 +160,34 @@ def _as_block(block: Any, key: str, source: str) -> Mapping[str, Any]:
     bad = [name for name in block if not isinstance(name, str)]
     if bad:
         raise ConfigurationError(f"{source}: block {key} has a hyperparameter that is no name: {bad[0]!r}")
-    return {name: _by_name(value) for name, value in block.items()}
+    return {name: by_name(value) for name, value in block.items()}
 
 
-def _by_name(value: Any) -> Any:
-    """Classes that a Python configuration holds, as the names that YAML would have."""
+def by_name(value: Any) -> Any:
+    """
+    :return: classes that a Python configuration holds, anywhere in the value, as the names that YAML would have
+
+    :raises ConfigurationError: for a class without such a name
+    """
     if isinstance(value, type):
-        module = "nn" if value.__module__.startswith("torch.nn.modules.") else value.__module__
-        return Symbol(f"{module}.{value.__qualname__}")
+        return Symbol(_name_of(value))
     if isinstance(value, Mapping):
-        return {_by_name(key): _by_name(item) for key, item in value.items()}
+        return {by_name(key): by_name(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_by_name(item) for item in value)
+        return type(value)(by_name(item) for item in value)
     return value
+
+
+def _name_of(cls: type) -> str:
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    if "<locals>" in path:
+        raise ConfigurationError(
+            f"The class {cls.__qualname__} is defined inside a function: no saved run could name it. Expected a class"
+            " at the top of a module"
+        )
+    for name in Symbol.short_names():
+        if Symbol(name).path == path:
+            return name
+    if path.startswith("torch.nn.modules."):
+        return f"nn.{cls.__qualname__}"
+    return f"th.optim.{cls.__qualname__}" if path.startswith("torch.optim.") else path

@@ -5,9 +5,14 @@ same time.
 
 from __future__ import annotations
 
+import os
+import typing
 from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
+
+from rl_experiments.core.annotations import describe, fits, parts_of, type_of
+from rl_experiments.core.errors import ConfigurationError
 
 MOST_THREADS = 1024
 
@@ -47,6 +52,33 @@ def options_of(cls: Any) -> list[Field[Any]]:
 def default_of(declared: Field[Any]) -> Any:
     """:return: the default of a field"""
     return declared.default_factory() if declared.default_factory is not MISSING else declared.default
+
+
+def check_settings(settings: Any) -> None:
+    """
+    Check the fields of a frozen dataclass against their types, and bring them into the form that the command line
+    gives: one name in place of several becomes a tuple, a path a string, ``1e5`` a whole number.
+
+    :raises ConfigurationError: for the first field that is wrong; the message says what was found and expected
+    """
+    hints = typing.get_type_hints(type(settings))
+    for declared in options_of(settings):
+        annotation = hints[declared.name]
+        value = _plain(getattr(settings, declared.name), annotation)
+        if not fits(value, annotation):
+            raise ConfigurationError(f"{declared.name} must be {describe(annotation)}, but got {type_of(value)}")
+        object.__setattr__(settings, declared.name, value)
+
+
+def _plain(value: Any, annotation: Any) -> Any:
+    parts = parts_of(annotation)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if any(typing.get_origin(part) is tuple for part in parts):
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, set)) else value
+    if int in parts and not isinstance(value, (bool, str)) and fits(value, int):
+        return int(value)
+    return value
 
 
 def thread_count(text: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
-import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
-    SubprocVecEnv,
     VecEnv,
     VecEnvWrapper,
     VecFrameStack,
@@ -26,13 +25,21 @@ from stable_baselines3.common.vec_env import (
 )
 
 from rl_experiments.core import pickles
+from rl_experiments.core.annotations import describe, fits, type_of
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
+from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
 from rl_experiments.envs.recipe import EnvironmentRecipe
+from rl_experiments.envs.spaces import bytes_of, check_observation_space
+from rl_experiments.envs.workers import WorkerError, WorkerVecEnv, leave_signals_to_the_parent, reason_of
 
-VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}
+VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}
+
+
+_TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""Why the system starts no further process."""
 
 
 class _Maker:
@@ -48,7 +55,7 @@ class _Maker:
     def make(self, **kwargs: Any) -> gym.Env:
         """The environment itself."""
         if self.in_worker:
-            leave_interrupts_to_the_parent()
+            leave_signals_to_the_parent()
         return make_bare(self.recipe, kwargs)
 
     def wrap(self, env: gym.Env) -> gym.Env:
@@ -56,6 +63,7 @@ class _Maker:
         for name, kwargs in self.recipe.wrappers:
             wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
             env = _put_around(env, wrapper, name, kwargs)
+        check_observation_space(self.recipe.env_id, env.observation_space)
         return self.outermost(env) if self.outermost else env
 
 
@@ -75,7 +83,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
         raise (registry.missing_package(spec, error) or ConfigurationError(f"{recipe.env_id}: {error}")) from error
     except RLExperimentsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         names = _constructor_arguments(spec)
         unknown = [name for name in arguments if names and name not in names]
         if unknown:
@@ -83,7 +91,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
                 f"{recipe.env_id} takes no argument '{unknown[0]}'.{hint(unknown[0], names)}"
             ) from error
         shown = f" with {dict(arguments)}" if arguments else ""
-        raise ConfigurationError(f"{recipe.env_id} cannot be made{shown}: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"{recipe.env_id} cannot be made{shown}: {reason_of(error)}") from error
 
 
 def make_envs(
@@ -120,8 +128,12 @@ def make_envs(
         )
     except (TypeError, AssertionError, ValueError) as error:
         raise ConfigurationError(f"{recipe.env_id} cannot be wrapped as configured: {error}") from error
-    except (EOFError, ConnectionError) as error:
-        raise ConfigurationError(f"{recipe.env_id} could not be made in a process of its own (see above)") from error
+    except WorkerError as error:
+        raise ConfigurationError(f"{recipe.env_id} could not be made in a process of its own: {error}") from error
+    except OSError as error:
+        if error.errno not in _TOO_MANY:
+            raise
+        raise ConfigurationError(f"{n_envs} environments of {recipe.env_id} cannot be made: {error}") from error
     try:
         return _wrap_vector(env, recipe, training)
     except BaseException:
@@ -141,19 +153,29 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
         arguments = (
             dict(recipe.normalize) if training else {**recipe.normalize, "norm_reward": False, "training": False}
         )
+        _check_normalization(arguments)
         env = _put_around(env, VecNormalize, "normalize", arguments)
     if recipe.frame_stack:
-        env = VecFrameStack(env, recipe.frame_stack)
+        env = _stack_frames(env, recipe)
     return VecTransposeImage(env) if _needs_transpose(env) else env
 
 
-def leave_interrupts_to_the_parent() -> None:
-    """
-    Ctrl-C in a terminal reaches every process of the program; a worker that it ended would take the training with it.
+def _check_normalization(arguments: Mapping[str, Any]) -> None:
+    for name, parameter in inspect.signature(VecNormalize.__init__).parameters.items():
+        if name in arguments and not fits(arguments[name], parameter.annotation):
+            raise ConfigurationError(
+                f"normalize: {name} must be {describe(parameter.annotation)}, but got {type_of(arguments[name])}"
+            )
 
-    To be called in a worker process.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+def _stack_frames(env: VecEnv, recipe: EnvironmentRecipe) -> VecEnv:
+    space, count = env.observation_space, recipe.frame_stack
+    assert count is not None
+    parts = list(space.spaces.values()) if isinstance(space, spaces.Dict) else [space]
+    if not all(isinstance(part, spaces.Box) for part in parts):
+        raise ConfigurationError(f"frame_stack {count} needs Box observations, but {recipe.env_id} gives {space}")
+    require_memory(f"frame_stack {count}", 3 * count * bytes_of(space) * env.num_envs)
+    return VecFrameStack(env, count)
 
 
 def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> VecNormalize:
@@ -209,12 +231,12 @@ def _put_around(env: Any, wrapper: Any, name: str, kwargs: Mapping[str, Any]) ->
         return wrapper(env, **kwargs)
     except RLExperimentsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         known = _parameters(wrapper.__init__ if inspect.isclass(wrapper) else wrapper)
         unknown = [key for key in kwargs if known and key not in known]
         if unknown:
             raise ConfigurationError(f"{name} takes no argument '{unknown[0]}'.{hint(unknown[0], known)}") from error
-        raise ConfigurationError(f"{name} with {dict(kwargs)} failed: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"{name} with {dict(kwargs)} failed: {reason_of(error)}") from error
 
 
 def _parameters(function: Any) -> list[str]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from rl_experiments.config.hyperparameters import Hyperparameters, named_classes
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import registry
 
+_MONITOR_KEYS = ("allow_early_resets", "reset_keywords", "info_keywords", "override_existing")
 Wrapper = tuple[str, Mapping[str, Any]]
 
 
@@ -123,8 +125,20 @@ def _monitor_kwargs(env_id: str, hyperparameters: Hyperparameters) -> dict[str, 
     kwargs = _mapping(hyperparameters, "monitor_kwargs")
     if not kwargs and registry.is_goal_environment(env_id):
         return {"info_keywords": ("is_success",)}
-    if isinstance(kwargs.get("info_keywords"), list):
-        kwargs["info_keywords"] = tuple(kwargs["info_keywords"])
+    for name, value in kwargs.items():
+        if name not in _MONITOR_KEYS:
+            raise ConfigurationError(
+                f"monitor_kwargs ({hyperparameters.origin('monitor_kwargs')}): Monitor takes no '{name}'."
+                f"{hint(str(name), _MONITOR_KEYS)}"
+            )
+        if name.endswith("_keywords"):
+            words = (value,) if isinstance(value, str) else value
+            if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+                raise ConfigurationError(
+                    f"monitor_kwargs ({hyperparameters.origin('monitor_kwargs')}): {name} must be a list of words, but"
+                    f" got {value!r}"
+                )
+            kwargs[name] = tuple(words)
     return kwargs
 
 

@@ -107,6 +107,25 @@ def is_goal_environment(env_id: str) -> bool:
     )
 
 
+def check_render_mode(env_id: str, mode: object) -> None:
+    """
+    :param mode: that the environment was asked for, or None
+    :raises ConfigurationError: if it says that it has others
+    """
+    spec = find_spec(env_id)
+    entry = spec.entry_point
+    try:
+        creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    except Exception:  # what it needs is not installed: making it says so
+        return
+    modes = list(getattr(creator, "metadata", {}).get("render_modes") or [])
+    if "rgb_array" in modes:
+        modes.append("human")  # Gymnasium's own window
+    lists = [f"{known}_list" for known in modes]
+    if mode is not None and modes and mode not in (*modes, *lists):
+        raise ConfigurationError(f"{env_id} has no render_mode '{mode}'.{hint(str(mode), modes)}")
+
+
 def missing_package(spec: EnvSpec, error: Exception) -> MissingPackageError | None:
     """:return: the error that names our extra, if the environment failed for want of one of its packages"""
     for module, extra in _EXTRA_OF_MODULE.items():

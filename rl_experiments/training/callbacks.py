@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,10 +12,12 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.algorithms.sb3 import save_model
+from rl_experiments.core.errors import TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.evaluation import Evaluation, play
 from rl_experiments.runs import Run
+from rl_experiments.training.stopping import StopRequest
 
 
 def save_with_statistics(model: Any, path: Path, statistics: Path) -> None:
@@ -42,6 +41,7 @@ class PeriodicEvaluation(BaseCallback):
     :param n_episodes: episodes of one evaluation
     :param deterministic: the most probable actions instead of samples
     :param on_evaluation: called with each result; returning False ends the training
+    :param stop: once it has heard a signal, an evaluation ends at its next step and counts for nothing
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class PeriodicEvaluation(BaseCallback):
         deterministic: bool,
         verbose: int = 1,
         on_evaluation: Callable[[Evaluation], bool] | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         super().__init__(verbose)
         self.agent = agent
@@ -63,6 +64,7 @@ class PeriodicEvaluation(BaseCallback):
         self.n_episodes = n_episodes
         self.deterministic = deterministic
         self.on_evaluation = on_evaluation
+        self.stop = stop or StopRequest()
         self.best_mean_reward = -np.inf
         self.last: Evaluation | None = None
         self._timesteps: list[int] = []
@@ -70,14 +72,25 @@ class PeriodicEvaluation(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.n_calls % self.freq == 0:
-            result = self._evaluate()
+            result = self._play()
+            if len(result.episodes) < self.n_episodes:
+                return False
+            self._keep(result)
             return self.on_evaluation is None or self.on_evaluation(result)
         return True
 
-    def _evaluate(self) -> Evaluation:
+    def _play(self) -> Evaluation:
         if self.model.get_vec_normalize_env() is not None:
             sync_envs_normalization(self.training_env, self.env)
-        result = play(self.agent, self.env, n_episodes=self.n_episodes, deterministic=self.deterministic)
+        return play(
+            self.agent,
+            self.env,
+            n_episodes=self.n_episodes,
+            deterministic=self.deterministic,
+            on_step=lambda step: self.stop.signal is None,
+        )
+
+    def _keep(self, result: Evaluation) -> None:
         self.last = result
         self._timesteps.append(self.num_timesteps)
         self._evaluations.append(result)
@@ -99,7 +112,6 @@ class PeriodicEvaluation(BaseCallback):
             self.best_mean_reward = mean
             if self.run is not None:
                 save_with_statistics(self.model, self.run.best_model, self.run.best_statistics)
-        return result
 
     def _write(self, run: Run) -> None:
         successes = [[episode.success for episode in result.episodes] for result in self._evaluations]
@@ -143,6 +155,20 @@ class PeriodicCheckpoint(BaseCallback):
         return True
 
 
+class RefuseNaN(BaseCallback):
+    """Ends the training with an error where the environment gives no numbers: the network would become NaN too."""
+
+    def _on_step(self) -> bool:
+        rewards = self.locals.get("rewards")
+        if rewards is not None and not np.isfinite(rewards).all():
+            raise TrainingError(f"the environment gave the reward {rewards[~np.isfinite(rewards)][0]}")
+        observations = self.locals.get("new_obs")
+        for part in observations.values() if isinstance(observations, dict) else (observations,):
+            if part is not None and np.issubdtype(part.dtype, np.floating) and np.isnan(part).any():
+                raise TrainingError("the environment gave an observation with NaN")
+        return True
+
+
 class Progress(BaseCallback):
     """
     A bar over the steps, if the output is a terminal.
@@ -163,51 +189,21 @@ class Progress(BaseCallback):
         self._bar.close()
 
 
-class StopTrainingError(Exception):
-    """Ends the training of an algorithm that does not ask its callbacks."""
-
-
 class StopWhenAsked(BaseCallback):
     """
     Ends the training at the next step once a signal has come.
 
-    :param by_raising: raise :class:`StopTrainingError`, for an algorithm that ignores what callbacks return (ARS)
+    :param stop: what hears the signals
+    :param by_raising: the algorithm ignores what callbacks return (ARS): a signal is raised where it stands
     """
 
-    def __init__(self, by_raising: bool = False) -> None:
+    def __init__(self, stop: StopRequest, by_raising: bool = False) -> None:
         super().__init__()
+        self.stop = stop
         self.by_raising = by_raising
-        self.signal: int | None = None
 
     def _on_step(self) -> bool:
-        if self.signal is not None and self.by_raising:
-            raise StopTrainingError
-        return self.signal is None
-
-    @contextmanager
-    def listening(self, announce: Callable[[str], None]) -> Iterator[None]:
-        """
-        Catch SIGINT, SIGTERM and SIGHUP while the block runs; the second signal is no longer caught.
-
-        Outside the main thread, where Python allows no handlers, nothing is caught.
-        """
-        previous: dict[int, Any] = {}
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            self.signal = number
-            announce(f"{signal.Signals(number).name}: stopping at the next step and saving. Once more stops at once")
-            for caught, handler in previous.items():
-                signal.signal(caught, handler)
-
-        try:
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                if hasattr(signal, name):
-                    number = getattr(signal, name)
-                    previous[number] = signal.signal(number, handle)
-        except ValueError:
-            previous.clear()
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        self.stop.waits = not self.by_raising
+        if self.by_raising:
+            self.stop.check()
+        return self.stop.signal is None

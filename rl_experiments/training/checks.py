@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
-import types
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
@@ -17,9 +16,12 @@ from rl_experiments.algorithms.sb3.building import make_noise, resolve_policy
 from rl_experiments.config.hyperparameters import NOISE_KEYS, Hyperparameters, check_names
 from rl_experiments.config.schedules import SCHEDULED
 from rl_experiments.config.sources import is_block_of_the_zoo
+from rl_experiments.core.annotations import describe, fits, type_of
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
-from rl_experiments.core.symbols import Trust, import_symbol
+from rl_experiments.core.symbols import Symbol, Trust, import_symbol
+from rl_experiments.envs import registry
+from rl_experiments.training.policy_checks import check_policy_kwargs
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "gamma": (0, 1),
@@ -40,8 +42,25 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "policy_delay": (1, math.inf),
     "n_critic_updates": (1, math.inf),
     "cg_max_steps": (1, math.inf),
+    "n_top": (1, math.inf),
+    "n_eval_episodes": (1, math.inf),
+    "stats_window_size": (1, math.inf),
+    "sde_sample_freq": (-1, math.inf),
+    "line_search_max_iter": (1, math.inf),
+    "line_search_shrinking_factor": (0, 1),
+    "sub_sampling_factor": (1, math.inf),
+    "cg_damping": (0, math.inf),
+    "target_kl": (0, math.inf),
+    "target_policy_noise": (0, math.inf),
+    "target_noise_clip": (0, math.inf),
+    "rms_prop_eps": (0, math.inf),
+    "top_quantiles_to_drop_per_net": (0, math.inf),
 }
-_ROLLOUT_DEFAULT = 2048
+_MAY_BE_INFINITE = ("max_grad_norm", "target_kl", "target_noise_clip")
+_FLAGS = {"seed": "--seed", "verbose": "--verbose", "device": "--device", "tensorboard_log": "--tensorboard-log"}
+"""Arguments of SB3's constructors that belong to the experiment."""
+_QUANTILES = {"tqc": 25, "qrdqn": 200}
+"""SB3's default of ``n_quantiles``."""
 
 
 def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters) -> None:
@@ -51,6 +70,7 @@ def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters
     :raises ConfigurationError: for the first that is wrong; the message says where the value came from
     """
     parameters = model_parameters(algorithm)
+    _check_plain(hyperparameters)
     check_names(hyperparameters, {*parameters, *(NOISE_KEYS if "action_noise" in parameters else ())}, algorithm.name)
     if "policy" not in hyperparameters:
         source = f" ({hyperparameters.block.origin})" if hyperparameters.block else ""
@@ -66,6 +86,8 @@ def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters
         if name in SCHEDULED:
             continue
         _check_type(name, value, parameters[name].annotation, hyperparameters)
+        if isinstance(value, float) and math.isinf(value) and name not in _MAY_BE_INFINITE:
+            raise ConfigurationError(f"{name} must be finite, but got {value} ({hyperparameters.origin(name)})")
         if name in _BOUNDS and isinstance(value, (int, float)):
             low, high = _BOUNDS[name]
             if not low <= value <= high:
@@ -94,13 +116,21 @@ def check_combinations(
     _check_hindsight(hyperparameters, env_id, observation_space)
     _check_nested(algorithm, hyperparameters, observation_space, trust)
     _check_train_freq(hyperparameters)
+    _check_entropy(hyperparameters)
+    _check_quantiles(algorithm, hyperparameters)
+    _check_candidates(hyperparameters, model_parameters(algorithm))
+    _check_hindsight_start(algorithm, hyperparameters, env_id)
     if algorithm.off_policy and hyperparameters.normalize is not None and hyperparameters.get("frame_stack"):
         origins = f"{hyperparameters.origin('normalize')}; {hyperparameters.origin('frame_stack')}"
         raise ConfigurationError(
             f"normalize and frame_stack ({origins}) do not go together with {algorithm.name}: its replay buffer would"
             " store unstacked frames"
         )
-    return _check_batch(algorithm, hyperparameters, env_id) + _check_learning_starts(algorithm, hyperparameters)
+    return (
+        _check_batch(algorithm, hyperparameters, env_id)
+        + _check_rollout(algorithm, hyperparameters)
+        + _check_learning_starts(algorithm, hyperparameters)
+    )
 
 
 def _check_spaces(
@@ -111,6 +141,12 @@ def _check_spaces(
         able = [name for name in algorithm_names() if kind in get_algorithm(name).action_spaces]
         others = f"Algorithms that can: {', '.join(able)}" if able else "No algorithm here can"
         raise ConfigurationError(f"{algorithm.name} cannot act in {env_id}: its actions are {action_space}. {others}")
+    for what, space in (("actions", action_space), ("observations", observation_space)):
+        for part in space.spaces.values() if isinstance(space, spaces.Dict) else (space,):
+            if np.any(getattr(part, "start", 0)):
+                raise ConfigurationError(
+                    f"{env_id} counts its {what} from {part.start}: {part}. SB3 counts from 0"  # type: ignore[attr-defined]
+                )
     if isinstance(observation_space, spaces.Dict) and not algorithm.dict_observations:
         able = [
             name
@@ -142,6 +178,7 @@ def _check_nested(
     policy_class = algorithm.load_class().policy_aliases[policy] if isinstance(policy, str) else policy
     own = {"observation_space", "action_space", "lr_schedule", "use_sde"}
     _check_keywords("policy_kwargs", hyperparameters, policy_class, own)
+    check_policy_kwargs(algorithm, hyperparameters, policy_class, trust)
     buffer = hyperparameters.replay_buffer_class
     if buffer is not None:
         buffer_class = import_symbol(buffer, trust, "replay_buffer_class")
@@ -180,9 +217,9 @@ def _check_keywords(name: str, hyperparameters: Hyperparameters, target: Any, ow
 
 
 def _check_train_freq(hyperparameters: Hyperparameters) -> None:
-    value = hyperparameters.algorithm_arguments().get("train_freq")
-    if value is None:
+    if "train_freq" not in hyperparameters:
         return
+    value = hyperparameters.algorithm_arguments()["train_freq"]
     frequency, unit = value if isinstance(value, tuple) and len(value) == 2 else (value, "step")
     if (
         isinstance(frequency, bool)
@@ -228,10 +265,119 @@ def _check_batch(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id:
     raise ConfigurationError(message)
 
 
+def check_batch_of_buffer(algorithm: Algorithm, hyperparameters: Hyperparameters) -> None:
+    """
+    :raises ConfigurationError: if a batch is larger than the replay buffer; SB3 would fill it with repetitions
+    """
+    if not algorithm.off_policy:
+        return
+    parameters = model_parameters(algorithm)
+    batch, buffer = (int(hyperparameters.get(name, parameters[name].default)) for name in ("batch_size", "buffer_size"))
+    if batch > buffer:
+        raise ConfigurationError(
+            f"batch_size is {batch} ({hyperparameters.origin('batch_size')}), but the replay buffer holds only"
+            f" {buffer} steps: buffer_size ({hyperparameters.origin('buffer_size')})"
+        )
+
+
+def _check_rollout(algorithm: Algorithm, hyperparameters: Hyperparameters) -> list[str]:
+    """Advantages are normalised by their deviation in a batch, which a single step has not."""
+    parameters = model_parameters(algorithm)
+    if algorithm.off_policy or "n_steps" not in parameters:
+        return []
+    n_steps = int(hyperparameters.get("n_steps", parameters["n_steps"].default))
+    rollout = n_steps * hyperparameters.n_envs
+    sizes = {"n_steps * n_envs": rollout}
+    if algorithm.name != "trpo" and "batch_size" in parameters:
+        sizes["batch_size"] = int(hyperparameters.get("batch_size", parameters["batch_size"].default))
+    normalizes = "normalize_advantage" in parameters and hyperparameters.get(
+        "normalize_advantage", parameters["normalize_advantage"].default
+    )
+    for name, size in sizes.items():
+        if normalizes and size < 2:
+            origin = hyperparameters.origin(name.partition(" ")[0])
+            raise ConfigurationError(f"{name} must be at least 2 to normalize advantages, but got {size} ({origin})")
+    if rollout > hyperparameters.n_timesteps:
+        return [
+            f"A rollout is {rollout} steps, n_steps * n_envs ({hyperparameters.origin('n_steps')}): training makes so"
+            f" many, instead of {hyperparameters.n_timesteps}"
+        ]
+    return []
+
+
+def _check_entropy(hyperparameters: Hyperparameters) -> None:
+    """``auto`` and a number of its own say how the entropy is weighed."""
+    for name, words in (("ent_coef", ("auto", "auto_0.1")), ("target_entropy", ("auto",))):
+        value = hyperparameters.get(name)
+        if not isinstance(value, str) or value == "auto":
+            continue
+        word, _, start = value.partition("_")
+        if name == "ent_coef" and word == "auto" and _positive(start):
+            continue
+        raise ConfigurationError(
+            f"{name} must be a number or {' or '.join(words)}, but got '{value}' ({hyperparameters.origin(name)})"
+        )
+
+
+def _positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def _check_quantiles(algorithm: Algorithm, hyperparameters: Hyperparameters) -> None:
+    name = "top_quantiles_to_drop_per_net"
+    parameters = model_parameters(algorithm)
+    if name not in parameters:
+        return
+    dropped = int(hyperparameters.get(name, parameters[name].default))
+    kwargs = hyperparameters.parsed("policy_kwargs") or {}
+    quantiles = kwargs.get("n_quantiles", _QUANTILES[algorithm.name])
+    if dropped >= quantiles:
+        raise ConfigurationError(
+            f"{name} is {dropped} ({hyperparameters.origin(name)}), but each net has only {quantiles} quantiles:"
+            f" policy_kwargs n_quantiles ({hyperparameters.origin('policy_kwargs')})"
+        )
+
+
+def _check_candidates(hyperparameters: Hyperparameters, parameters: Mapping[str, inspect.Parameter]) -> None:
+    """ARS moves towards the best ``n_top`` of its ``n_delta`` candidates."""
+    if "n_delta" not in parameters:
+        return
+    n_delta = int(hyperparameters.get("n_delta", parameters["n_delta"].default))
+    n_top = hyperparameters.get("n_top")
+    if n_top is not None and n_top > n_delta:
+        raise ConfigurationError(
+            f"n_top is {int(n_top)} ({hyperparameters.origin('n_top')}), but there are only {n_delta} candidates:"
+            f" n_delta ({hyperparameters.origin('n_delta')})"
+        )
+
+
+def _check_hindsight_start(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id: str) -> None:
+    """Hindsight learns from whole episodes: there must be one when learning starts."""
+    if "HerReplayBuffer" not in (hyperparameters.replay_buffer_class or ""):
+        return
+    longest = registry.find_spec(env_id).max_episode_steps
+    parameters = model_parameters(algorithm)
+    frequency = hyperparameters.algorithm_arguments().get("train_freq", parameters["train_freq"].default)
+    starts = int(hyperparameters.get("learning_starts", parameters["learning_starts"].default))
+    if longest is None or (isinstance(frequency, tuple) and frequency[1] == "episode"):
+        return
+    needed = longest * hyperparameters.n_envs
+    if starts < needed:
+        raise ConfigurationError(
+            f"learning_starts is {starts} ({hyperparameters.origin('learning_starts')}), but HerReplayBuffer learns"
+            f" from whole episodes, and the first may last {needed} steps: expected at least {needed}"
+        )
+
+
 def _check_learning_starts(algorithm: Algorithm, hyperparameters: Hyperparameters) -> list[str]:
     if not algorithm.off_policy:
         return []
     starts = hyperparameters.get("learning_starts", model_parameters(algorithm)["learning_starts"].default)
+    if hyperparameters.get("gradient_steps") == 0:
+        return [f"gradient_steps is 0 ({hyperparameters.origin('gradient_steps')}): the agent will learn nothing"]
     if isinstance(starts, (int, float)) and starts >= hyperparameters.n_timesteps:
         return [
             f"learning_starts is {int(starts)} ({hyperparameters.origin('learning_starts')}), and training ends after"
@@ -240,42 +386,43 @@ def _check_learning_starts(algorithm: Algorithm, hyperparameters: Hyperparameter
     return []
 
 
+def _check_plain(hyperparameters: Hyperparameters) -> None:
+    """A saved configuration can hold names, numbers, words, and lists and mappings of them."""
+    for name, value in hyperparameters.items():
+        if name in _FLAGS:
+            raise ConfigurationError(
+                f"{name} ({hyperparameters.origin(name)}) belongs to the experiment, not to its hyperparameters:"
+                f" {_FLAGS[name]}"
+            )
+        if callable(value) and name in SCHEDULED:
+            continue
+        odd = _not_plain(value)
+        if odd is not None:
+            raise ConfigurationError(
+                f"{name} ({hyperparameters.origin(name)}) holds a {type(odd).__name__}, which a saved run could not"
+                " name. Expected numbers, words, names of classes, and lists and mappings of these"
+            )
+
+
+def _not_plain(value: Any) -> Any:
+    """:return: the first part that is none of a configuration's values, or None"""
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return next((odd for odd in map(_not_plain, value) if odd is not None), None)
+    plain = (bool, int, float, str, bytes, Symbol, np.generic, np.ndarray)
+    return None if value is None or isinstance(value, plain) else value
+
+
 def _check_type(name: str, value: Any, annotation: Any, hyperparameters: Hyperparameters) -> None:
-    if name in (
-        "policy",
-        "train_freq",
-        "replay_buffer_class",
-        "rollout_buffer_class",
-        "action_noise",
-        "policy_kwargs",
-        "replay_buffer_kwargs",
-    ):
+    if name == "action_noise":
+        raise ConfigurationError(
+            f"action_noise ({hyperparameters.origin(name)}) is made of noise_type and noise_std: give these instead"
+        )
+    if name == "policy" and not isinstance(value, (str, Symbol)):
+        raise ConfigurationError(f"policy must be a name, but got {type_of(value)} ({hyperparameters.origin(name)})")
+    if name in ("policy", "train_freq") or name.endswith(("_class", "_kwargs")) or fits(value, annotation):
         return
-    if _fits(value, annotation):
-        return
-    expected = " or ".join(_describe(part) for part in _parts(annotation))
-    raise ConfigurationError(f"{name} must be {expected}, but got {value!r} ({hyperparameters.origin(name)})")
-
-
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    checks: dict[Any, Callable[[Any], bool]] = {
-        int: lambda item: (
-            not isinstance(item, bool) and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
-        ),
-        float: lambda item: not isinstance(item, bool) and isinstance(item, (int, float)) and not math.isnan(item),
-        bool: lambda item: isinstance(item, bool),
-        str: lambda item: isinstance(item, str),
-        type(None): lambda item: item is None,
-    }
-    return any(part not in checks or checks[part](value) for part in _parts(annotation))
-
-
-def _describe(annotation: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
-    return names.get(annotation, str(annotation))
+    raise ConfigurationError(
+        f"{name} must be {describe(annotation)}, but got {value!r} ({hyperparameters.origin(name)})"
+    )

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.runs import Run
-from rl_experiments.training.preparation import prepare, report
+from rl_experiments.training.preparation import Prepared, prepare, report
 from rl_experiments.training.session import Training, TrainingResult
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.thread_choice import choose_threads
+from rl_experiments.training.threads import ThreadChoice
 
 
 def run_experiment(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None = None) -> TrainingResult:
@@ -21,27 +23,38 @@ def run_experiment(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] 
     Train. See :meth:`Experiment.run`.
 
     :param trial: (origin, values) of a tuned trial
+    :raises Interrupted: if a signal comes before anything was trained
     """
-    prepared = prepare(experiment, trial)
+    with StopRequest().listening(to_stderr) as stop:
+        prepared = prepare(experiment, trial)
+        experiment = prepared.experiment
+        if experiment.verbose > 0:
+            print(report(prepared))
+        choice = choose_threads(prepared)
+        if experiment.verbose > 0:
+            print(f"Threads: {choice.count} ({choice.reason})")
+        choice.apply()
+        stop.check()
+        return _train(prepared, choice, stop)
+
+
+def _train(prepared: Prepared, choice: ThreadChoice, stop: StopRequest) -> TrainingResult:
     experiment = prepared.experiment
-    if experiment.verbose > 0:
-        print(report(prepared))
-    choice = choose_threads(prepared)
-    if experiment.verbose > 0:
-        print(f"Threads: {choice.count} ({choice.reason})")
-    choice.apply()
-    suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
-    run = Run.create(Path(experiment.log_folder), experiment.algo, experiment.env, suffix)
-    training = None
+    log_folder = Path(experiment.log_folder)
+    missing = [folder for folder in (log_folder, *log_folder.parents) if not folder.exists()]
+    run = training = None
     try:
-        training = Training(prepared, run, choice)
+        with stop.deferred():
+            suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
+            run = Run.create(log_folder, experiment.algo, experiment.env, suffix)
+        training = Training(prepared, run, choice, stop)
+        stop.check()
         return training.learn()
-    except BaseException:
-        if training is None or not training.has_begun:
-            shutil.rmtree(run.path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # there are other runs
-                run.path.parent.rmdir()
-        raise
     finally:
         if training is not None:
             training.close()
+        if run is not None and (training is None or not training.has_trained):
+            shutil.rmtree(run.path, ignore_errors=True)
+            for folder in (run.path.parent, *missing):
+                with contextlib.suppress(OSError):  # there are other runs
+                    folder.rmdir()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sb3_contrib.common.vec_env import AsyncEval
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe, has_action_masks, make_envs
-from rl_experiments.envs.making import leave_interrupts_to_the_parent
+from rl_experiments.envs.workers import (
+    WorkerError,
+    WorkerReports,
+    end_processes,
+    leave_signals_to_the_parent,
+    report_failures,
+    reporting,
+    start_server,
+)
 from rl_experiments.training.configuration import Configuration
 from rl_experiments.training.settings import Experiment
 
@@ -27,25 +37,51 @@ def learn_arguments(experiment: Experiment, configuration: Configuration, env: V
         arguments["log_interval"] = None
     arguments |= masking(configuration, env)
     if configuration.algorithm.name == "ars" and configuration.hyperparameters.n_envs > 1:
-        arguments["async_eval"] = _asynchronous_evaluators(experiment, configuration, model)
+        arguments["async_eval"] = Evaluators(experiment, configuration, model.policy)
     return arguments
 
 
-def _asynchronous_evaluators(experiment: Experiment, configuration: Configuration, model: Any) -> Any:
-    """ARS scores its candidates in processes of their own."""
-    from sb3_contrib.common.vec_env import AsyncEval
+class Evaluators(AsyncEval):
+    """
+    ARS scores its candidates in processes of their own.
 
-    recipe, seed = configuration.recipe, experiment.seed
-    makers: list[Callable[[], VecEnv]] = [
-        functools.partial(_make_in_worker, recipe, seed + 1 + index)
-        for index in range(configuration.hyperparameters.n_envs)
-    ]
-    return AsyncEval(makers, model.policy)
+    :param experiment: whose environment and seed they have
+    :param configuration: resolved
+    :param policy: that of the model
+    """
+
+    def __init__(self, experiment: Experiment, configuration: Configuration, policy: Any) -> None:
+        self._reports = WorkerReports()
+        start_server()
+        makers: list[Callable[[], VecEnv]] = [
+            functools.partial(
+                _make_in_worker, configuration.recipe, (experiment.seed + 1 + index) % 2**32, self._reports.file(index)
+            )
+            for index in range(configuration.hyperparameters.n_envs)
+        ]
+        super().__init__(makers, policy)
+
+    def failure(self) -> WorkerError:
+        """:return: why a worker no longer answers"""
+        return self._reports.failure(self.processes)
+
+    def close(self) -> None:
+        """End the workers, those that no longer answer too."""
+        if self.closed:
+            return
+        for remote in self.remotes:
+            with contextlib.suppress(OSError):
+                remote.send(("close", None))
+        end_processes(self.processes, 0 if self.waiting else 1)
+        self._reports.close()
+        self.waiting, self.closed = False, True
 
 
-def _make_in_worker(recipe: EnvironmentRecipe, seed: int) -> VecEnv:
-    leave_interrupts_to_the_parent()
-    return make_envs(recipe, 1, seed, training=True)
+def _make_in_worker(recipe: EnvironmentRecipe, seed: int, file: Path) -> VecEnv:
+    leave_signals_to_the_parent()
+    outermost = functools.partial(report_failures, file=file)
+    env: VecEnv = reporting(file, make_envs, recipe, 1, seed, training=True, outermost=outermost)
+    return env
 
 
 def masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:
@@ -64,6 +100,11 @@ def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, t
         raise pickles.refusal(str(path), str(error)) from None
     if not isinstance(buffer, ReplayBuffer):
         raise ConfigurationError(f"{path} holds no replay buffer, but a {type(buffer).__name__}")
+    if buffer.n_envs != model.n_envs or buffer.observation_space != model.observation_space:
+        raise ConfigurationError(
+            f"The replay buffer {path} is of {buffer.n_envs} environments with observations"
+            f" {buffer.observation_space}, but this training has {model.n_envs} with {model.observation_space}"
+        )
     if isinstance(buffer, HerReplayBuffer):
         buffer.set_env(model.get_env())
         if truncate_last_trajectory:

@@ -16,8 +16,11 @@ from rl_experiments.core.errors import ConfigurationError, MissingPackageError, 
 from rl_experiments.core.symbols import remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
+from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
 from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters, resolve
+from rl_experiments.training.rehearsal import rehearse
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.sizes import check_environments
 from rl_experiments.training.synthetic import SyntheticVecEnv
 
 
@@ -71,13 +74,8 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     algorithm = get_algorithm(experiment.algo)
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
-    for name in ("eval_episodes", "n_eval_envs"):
-        if getattr(experiment, name) < 1:
-            raise ConfigurationError(f"{name} must be at least 1, but got {getattr(experiment, name)}")
-    _check_device(experiment.device)
-    _check_log_folder(Path(experiment.log_folder))
-    if experiment.tensorboard_log or experiment.track:
-        _require_tensorboard()
+    _check_numbers(experiment)
+    _check_surroundings(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
         raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
@@ -90,6 +88,11 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         trial,
         experiment.hyperparams or {},
     )
+    if trial is None:  # a search space may well hold batches that are larger than a small buffer
+        check_hyperparameters(algorithm, hyperparameters)
+        check_batch_of_buffer(algorithm, hyperparameters)
+    # Trials of a study fail one by one, without an end to the study.
+    tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(
         algorithm,
         hyperparameters,
@@ -101,7 +104,11 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         gym_packages=tuple(experiment.gym_packages),
         trained_agent=experiment.trained_agent,
         trust_pickles=experiment.trust,
+        vec_env=experiment.vec_env,
+        tries=tries,
     )
+    if tries:
+        rehearse(configuration, synthetic)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:
             remember_use(f"{package}.*")
@@ -124,6 +131,27 @@ def report(prepared: Prepared) -> str:
         *(f"Note: {remark}" for remark in configuration.remarks),
     ]
     return "\n".join(lines)
+
+
+def _check_numbers(experiment: Experiment) -> None:
+    for name in ("eval_episodes", "n_eval_envs"):
+        if getattr(experiment, name) < 1:
+            raise ConfigurationError(f"{name} must be at least 1, but got {getattr(experiment, name)}")
+    if experiment.n_timesteps < -1 or experiment.n_timesteps == 0:
+        raise ConfigurationError(
+            f"n_timesteps must be at least 1, or -1 for that of the hyperparameters, but got {experiment.n_timesteps}"
+        )
+    if isinstance(experiment.num_threads, str) and experiment.num_threads != "auto":
+        raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
+    n_envs = experiment.n_eval_envs
+    check_environments(f"n_eval_envs {n_envs}", n_envs, experiment.vec_env == "subproc")
+
+
+def _check_surroundings(experiment: Experiment) -> None:
+    _check_device(experiment.device)
+    _check_log_folder(Path(experiment.log_folder))
+    if experiment.tensorboard_log or experiment.track:
+        _require_tensorboard()
 
 
 def _check_device(device: str) -> None:

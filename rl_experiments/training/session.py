@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +18,25 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.sb3 import SB3Agent, build_model, continue_model
 from rl_experiments.config import grammar
+from rl_experiments.config.schedules import as_written
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
+from rl_experiments.envs.workers import reason_of
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
 from rl_experiments.training import threads
 from rl_experiments.training.callbacks import (
     PeriodicCheckpoint,
     PeriodicEvaluation,
     Progress,
-    StopTrainingError,
+    RefuseNaN,
     StopWhenAsked,
     save_with_statistics,
 )
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
-from rl_experiments.training.learning import learn_arguments, load_replay_buffer
+from rl_experiments.training.learning import Evaluators, learn_arguments, load_replay_buffer
 from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tracking import run_name, start_wandb
 
 
@@ -57,20 +62,20 @@ class TrainingResult:
 class Training:
     """One training under way: environments, model and callbacks, and the run that they write to."""
 
-    def __init__(self, prepared: Prepared, run: Run, choice: threads.ThreadChoice) -> None:
+    def __init__(self, prepared: Prepared, run: Run, choice: threads.ThreadChoice, stop: StopRequest) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
         self.run = run
-        self.has_begun = False
+        self._learning = False
         self._choice = choice
         self._identity = prepared.identity
         self._environments: list[VecEnv] = []
-        self._evaluators: Any = None
+        self._evaluators: Evaluators | None = None
         self._tracker: Any = None
         self._evaluation: PeriodicEvaluation | None = None
         self._progress: Progress | None = None
         self._record: RunRecord | None = None
-        self.stopper = StopWhenAsked(by_raising=self.configuration.algorithm.name == "ars")
+        self._stop = stop
         try:
             self._start_tracking()
             self.env = self._make_envs(self.configuration.n_envs, training=True)
@@ -80,43 +85,64 @@ class Training:
             self.close()
             raise
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether there is anything to keep."""
+        return self._learning and self.model.num_timesteps > 0
+
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
-        experiment, run = self.experiment, self.run
         self._write_configuration()
-        started = time.perf_counter()
-        self.has_begun = True
-        arguments = learn_arguments(experiment, self.configuration, self.env, self.model)
+        arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
         self._evaluators = arguments.get("async_eval")
+        self.model.num_timesteps = 0
+        self._learning = True
+        started = time.perf_counter()
         try:
-            with self.stopper.listening(lambda text: print(text, file=sys.stderr, flush=True)):
+            try:
                 self.model.learn(self.configuration.n_timesteps, callback=CallbackList(self.callbacks), **arguments)
-        except (KeyboardInterrupt, StopTrainingError):
-            self.stopper.signal = self.stopper.signal or signal.SIGINT
-        except Exception as error:
-            self._fail(error, time.perf_counter() - started)
-        seconds = time.perf_counter() - started
-        status = FINISHED if self.stopper.signal is None else INTERRUPTED
-        self._save()
-        self._finish(status, seconds, None if self.stopper.signal is None else signal.Signals(self.stopper.signal).name)
-        if experiment.verbose > 0:
-            print(f"Saved to {run.path}")
-        return TrainingResult(run, self.model, status, self.model.num_timesteps, seconds, self.stopper.signal)
+            finally:
+                # What follows is saving, which a signal must not end.
+                self._stop.waits = self.has_trained
+        except KeyboardInterrupt:
+            if not self.has_trained:
+                raise
+            self._stop.signal = self._stop.signal or signal.SIGINT
+            to_stderr(f"{signal.Signals(self._stop.signal).name}: stopped, saving")
+        except BaseException as error:
+            if self._stop.signal is None or not self.has_trained:
+                self._fail(error, time.perf_counter() - started)
+        return self._end(time.perf_counter() - started)
+
+    def _end(self, seconds: float) -> TrainingResult:
+        number = self._stop.signal
+        status = FINISHED if number is None else INTERRUPTED
+        steps = self.model.num_timesteps
+        try:
+            self._save()
+            self._finish(status, seconds, None if number is None else signal.Signals(number).name)
+        except OSError as error:
+            self._record_failure(error, seconds)
+            raise TrainingError(
+                f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
+            ) from error
+        if self.experiment.verbose > 0:
+            print(f"Saved to {self.run.path}")
+        return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
         if self._progress is not None:
             self._progress.close()
-        for env in self._environments:
-            try:
-                env.close()
-            except (EOFError, BrokenPipeError, ConnectionError):
-                continue  # a worker process that is gone needs no closing
+        closing = [env.close for env in self._environments]
+        if self._evaluators is not None:
+            closing.append(self._evaluators.close)
+        for close in closing:
+            with contextlib.suppress(Exception, SystemExit):  # nothing of the environment's is needed any more
+                close()
         self._environments.clear()
-        for worker in self._evaluators.processes if self._evaluators is not None else ():
-            worker.terminate()
         if self._tracker is not None:
-            self._tracker.finish(0 if self.has_begun else 1)
+            self._tracker.finish(0 if self.has_trained else 1)
             self._tracker = None
 
     def _make_envs(self, n_envs: int, training: bool) -> VecEnv:
@@ -164,7 +190,7 @@ class Training:
 
     def _make_callbacks(self) -> list[BaseCallback]:
         experiment, configuration = self.experiment, self.configuration
-        callbacks = make_callbacks(configuration.hyperparameters, configuration.trust)
+        callbacks = [RefuseNaN(), *make_callbacks(configuration.hyperparameters, configuration.trust)]
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             callbacks.append(self._progress)
@@ -183,9 +209,10 @@ class Training:
                 experiment.eval_episodes,
                 not configuration.recipe.acts_stochastically,
                 experiment.verbose,
+                stop=self._stop,
             )
             callbacks.append(self._evaluation)
-        return [*callbacks, self.stopper]
+        return [*callbacks, StopWhenAsked(self._stop, by_raising=configuration.algorithm.name == "ars")]
 
     def _write_configuration(self) -> None:
         experiment, configuration = self.experiment, self.configuration
@@ -219,18 +246,30 @@ class Training:
             with replacing(self.run.path / "replay_buffer.pkl") as temporary:
                 self.model.save_replay_buffer(temporary)
 
-    def _fail(self, error: Exception, seconds: float) -> None:
-        steps = self.model.num_timesteps
-        kept = ""
-        if steps > 0:
-            path = self.run.checkpoint(steps)
+    def _fail(self, error: BaseException, seconds: float) -> None:
+        if self._evaluators is not None and isinstance(error, (EOFError, ConnectionError)):
+            error = self._evaluators.failure()
+        steps, reason = self.model.num_timesteps, reason_of(error)
+        if steps == 0:
+            if isinstance(error, RLExperimentsError):
+                raise error
+            raise TrainingError(f"Training failed before its first step: {reason}") from error
+        path = self.run.checkpoint(steps)
+        try:
             save_with_statistics(self.model, path, self.run.checkpoint_statistics(steps))
-            kept = f" The model of that moment is {path}"
-        reason = f"{type(error).__name__}: {error}"
-        self._finish(FAILED, seconds, reason)
-        if isinstance(error, RLExperimentsError):
-            raise error
-        raise TrainingError(f"Training failed after {steps} steps: {reason}.{kept}") from error
+            kept = f"The model of that moment is {path}"
+        except Exception as unsaved:
+            kept = f"The model of that moment cannot be saved: {reason_of(unsaved)}"
+        self._record_failure(error, seconds)
+        raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
+
+    def _record_failure(self, error: BaseException, seconds: float) -> None:
+        """On a full disk the record may have to stay as it is."""
+        reason = reason_of(error)
+        # They hold a half-written file open, and with it the space that the record needs.
+        traceback.clear_frames(error.__traceback__)
+        with contextlib.suppress(OSError):
+            self._finish(FAILED, seconds, reason)
 
     def _finish(self, status: str, seconds: float, reason: str | None) -> None:
         assert self._record is not None
@@ -265,4 +304,7 @@ class Training:
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    return {name: grammar.to_text(value) if grammar.holds_symbol(value) else value for name, value in values.items()}
+    return {
+        name: grammar.to_text(value) if grammar.holds_symbol(value) else as_written(value)
+        for name, value in values.items()
+    }

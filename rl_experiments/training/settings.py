@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.core.options import option, parse_bool, thread_count
+from rl_experiments.config.sources import by_name
+from rl_experiments.core.options import check_settings, option, parse_bool, thread_count
 
 if TYPE_CHECKING:
     from rl_experiments.training.session import TrainingResult
@@ -92,6 +93,13 @@ class Experiment:
     wandb_tags: tuple[str, ...] = option(tuple, "Tags at Weights & Biases.", flags=("-tags",), many=True)
     trust: bool = option(False, "With -i, load objects that can only be read by running code from their files.")
     progress: bool = option(False, "Show a progress bar.", flags=("-P",))
+
+    def __post_init__(self) -> None:
+        """
+        :raises ConfigurationError: if a field is of another type than it says
+        """
+        check_settings(self)
+        object.__setattr__(self, "hyperparams", by_name(self.hyperparams))
 
     def run(self, trial: Trial | None = None) -> TrainingResult:
         """

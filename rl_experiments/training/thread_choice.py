@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.files import numbered_folders
 from rl_experiments.core.names import folder_name
@@ -16,6 +15,7 @@ from rl_experiments.training import threads
 from rl_experiments.training.configuration import trial_model
 from rl_experiments.training.learning import masking
 from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.rehearsal import smallest_piece
 from rl_experiments.training.settings import Experiment
 
 _RECENT_RUNS = 100
@@ -57,31 +57,10 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
 def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
     """A scaled-down training with the real network and batch, and the real mixture of acting and learning."""
     configuration = prepared.configuration
-    parameters = model_parameters(configuration.algorithm)
-    hyperparameters = configuration.hyperparameters
-
-    def setting(name: str, fallback: int) -> int:
-        value = hyperparameters.get(name, parameters[name].default if name in parameters else fallback)
-        return int(value) if isinstance(value, (int, float)) else fallback
-
-    n_envs, epochs = configuration.n_envs, 1
-    if configuration.algorithm.off_policy:
-        frequency = hyperparameters.algorithm_arguments().get("train_freq", parameters["train_freq"].default)
-        number, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
-        steps = int(number) * (50 if unit == "episode" else 1) * n_envs
-        model = trial_model(configuration, prepared.synthetic, learning_starts=setting("batch_size", 32))
-    elif "n_epochs" in parameters:
-        rollout = max(2, min(setting("n_steps", 2048), -(-setting("batch_size", 64) // n_envs)))
-        steps = rollout * n_envs
-        epochs = setting("n_epochs", 1)
-        model = trial_model(configuration, prepared.synthetic, n_steps=rollout, n_epochs=1)
-    else:
-        rollout = min(setting("n_steps", 5), 1024)
-        steps = rollout * n_envs
-        model = trial_model(
-            configuration, prepared.synthetic, **({"n_steps": rollout} if "n_steps" in parameters else {})
-        )
-    return threads.measure(model, counts, steps, epochs, **masking(configuration, prepared.synthetic))
+    piece = smallest_piece(configuration)
+    model = trial_model(configuration, prepared.synthetic, **piece.overrides)
+    arguments = masking(configuration, prepared.synthetic)
+    return threads.measure(model, counts, piece.steps, piece.epochs, **arguments)
 
 
 def _network_key(prepared: Prepared, free: int) -> str:

@@ -13,9 +13,9 @@ import optuna
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.names import folder_name
-from rl_experiments.training.callbacks import StopWhenAsked
 from rl_experiments.training.preparation import report
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.stopping import StopRequest
 from rl_experiments.tuning.planning import Plan, make_plan
 from rl_experiments.tuning.reporting import Report, summary, write_report
 from rl_experiments.tuning.settings import Study
@@ -98,7 +98,7 @@ def describe(plan: Plan) -> str:
 
 
 def _search(plan: Plan, study: optuna.Study) -> None:
-    stopper = StopWhenAsked()
+    stopper = StopRequest(waits=True)
 
     def asked_to_stop() -> bool:
         return stopper.signal is not None

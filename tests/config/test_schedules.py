@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rl_experiments.config.schedules import Schedule, parse_schedule
+from rl_experiments.config.schedules import Schedule, as_written, checked_function, parse_schedule
 from rl_experiments.core.errors import ConfigurationError
 
 AT = (1.0, 0.5, 0.0)
@@ -99,3 +99,28 @@ def test_what_is_no_schedule_is_an_error_with_its_name(value: Any) -> None:
 def test_a_schedule_can_be_stored_with_a_model() -> None:
     schedule = Schedule("cos", 1.0, 0.1)
     assert pickle.loads(pickle.dumps(schedule)) == schedule
+
+
+def test_a_function_is_stored_as_its_values() -> None:
+    steps = as_written(lambda progress: 2 * progress)
+    assert steps[0] == [0.0, 2.0]
+    assert steps[-1] == [1.0, 0.0]
+    schedule = parse_schedule("learning_rate", steps)
+    assert schedule is not None
+    assert schedule(0.5) == pytest.approx(1.0)
+    assert as_written("lin_0.1") == "lin_0.1"
+
+
+@pytest.mark.parametrize(
+    "function", [lambda: 1.0, lambda p: -p, lambda p: "x", lambda p: 1 / p, lambda p: float("nan")]
+)
+def test_a_function_that_gives_no_numbers_is_an_error_with_its_name(function: Any) -> None:
+    with pytest.raises(ConfigurationError, match="learning_rate"):
+        checked_function("learning_rate", function)
+
+
+@pytest.mark.parametrize("value", [-1, "-0.1", "lin_-1", "lin_1_-1", [[0, 1], [0.5, -1]]])
+@pytest.mark.parametrize("name", ["learning_rate", "clip_range", "delta_std"])
+def test_nothing_else_may_be_negative(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be at least 0"):
+        parse_schedule(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_obj
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.config.schedules import Schedule
-from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Symbol, Trust, import_symbol
 
@@ -67,7 +68,9 @@ def build_model(
         return algorithm.load_class()(
             env=env, seed=seed, verbose=verbose, device=device, tensorboard_log=tensorboard_log, **arguments
         )
-    except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
+    except RLExperimentsError:
+        raise
+    except Exception as error:
         raise ConfigurationError(
             f"{algorithm.name} cannot be made with these hyperparameters: {_one_line(error)}"
         ) from error
@@ -130,10 +133,9 @@ def constructor_arguments(
     }
     if "policy" in arguments:
         arguments["policy"] = resolve_policy(algorithm, arguments["policy"], env.observation_space, trust)
-    if isinstance(arguments.get("replay_buffer_class"), str):
-        arguments["replay_buffer_class"] = import_symbol(
-            arguments["replay_buffer_class"], trust, "replay_buffer_class", BaseBuffer
-        )
+    for name in ("replay_buffer_class", "rollout_buffer_class"):
+        if isinstance(arguments.get(name), str):
+            arguments[name] = import_symbol(arguments[name], trust, name, BaseBuffer)
     noise = make_noise(hyperparameters, env.action_space)
     if noise is not None:
         arguments["action_noise"] = noise
@@ -185,12 +187,12 @@ def make_noise(hyperparameters: Hyperparameters, action_space: spaces.Space) -> 
     name = str(kind).strip().lower()
     if name not in NOISES:
         raise ConfigurationError(f"There is no noise_type '{kind}' ({origin}).{hint(name, NOISES)}")
-    if isinstance(std, bool) or not isinstance(std, (int, float)) or std < 0:
+    if isinstance(std, bool) or not isinstance(std, (int, float)) or not 0 <= std < math.inf:
         raise ConfigurationError(
             f"noise_std must be a number of at least 0, but got {std!r} ({hyperparameters.origin('noise_std')})"
         )
-    n_actions = action_space.shape[0]
-    return NOISES[name](mean=np.zeros(n_actions), sigma=float(std) * np.ones(n_actions))  # type: ignore[call-arg]
+    shape = action_space.shape
+    return NOISES[name](mean=np.zeros(shape), sigma=float(std) * np.ones(shape))  # type: ignore[call-arg]
 
 
 def _as_sb3_schedule(schedule: Schedule) -> Any:
@@ -216,4 +218,8 @@ def _with_whole_numbers(algorithm: Algorithm, arguments: Mapping[str, Any]) -> d
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    if "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return "its networks need more memory than there is"
+    parts = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], tuple) else (error,)
+    text = " ".join(" ".join(map(str, parts)).split())
+    return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text or type(error).__name__

@@ -1,0 +1,220 @@
+"""Environments in processes of their own, whose failures reach this process in words."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import shutil
+import signal
+import tempfile
+import textwrap
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from rl_experiments.core.errors import RLExperimentsError
+
+_PATIENCE = 5.0
+"""Seconds that a worker has to end by itself."""
+_LONGEST_REASON = 300
+"""Characters of an error's text: torch shows whole tensors."""
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class WorkerError(Exception):
+    """A worker process failed; the text is what failed there, as :func:`reason_of` says it."""
+
+
+def reason_of(error: BaseException) -> str:
+    """:return: type and text of an error, in one line; errors of ours explain themselves"""
+    text = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...")
+    if isinstance(error, (RLExperimentsError, WorkerError)):
+        return " ".join(str(error).split())
+    if "found invalid values" in text:  # of a distribution of torch's
+        return "the network's outputs are no numbers (NaN)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class WorkerReports:
+    """What failed in worker processes: each leaves a file before it ends."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="rl_experiments_workers_"))
+
+    def file(self, index: int) -> Path:
+        """:return: the file of one worker"""
+        return self._folder / f"{index}.json"
+
+    def failure(self, processes: Sequence[Any]) -> WorkerError:
+        """
+        :param processes: the workers, of which one no longer answers
+        :return: the error that one of them reported, or its exit code
+        """
+        wait([process.sentinel for process in processes], timeout=_PATIENCE)
+        for file in sorted(self._folder.glob("*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                report = json.loads(file.read_text(encoding="utf-8"))
+                error = WorkerError(report["reason"])
+                error.add_note(report["traceback"])
+                return error
+        codes = [process.exitcode for process in processes if process.exitcode is not None]
+        return WorkerError(f"a worker process ended (exit code {codes[0]})" if codes else "a worker process is gone")
+
+    def close(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def reporting(file: Path, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a function in a worker process; if it fails, write why, and end the process without a traceback."""
+    try:
+        return function(*arguments, **named)
+    except BaseException as error:
+        if not file.exists():
+            report = {"reason": reason_of(error), "traceback": f"In the worker process:\n{traceback.format_exc()}"}
+            with contextlib.suppress(OSError):
+                file.write_text(json.dumps(report), encoding="utf-8")
+        raise SystemExit(1) from None
+
+
+def report_failures(env: gym.Env, file: Path) -> gym.Env:
+    """:return: the environment, whose failures :func:`reporting` writes down"""
+    find = env.get_wrapper_attr
+
+    def get_wrapper_attr(name: str) -> Any:
+        found = find(name)
+        return functools.partial(reporting, file, found) if callable(found) else found
+
+    for name in ("reset", "step", "render", "close"):
+        setattr(env, name, functools.partial(reporting, file, getattr(env, name)))
+    env.get_wrapper_attr = get_wrapper_attr  # type: ignore[method-assign]
+    return env
+
+
+class WorkerVecEnv(SubprocVecEnv):
+    """
+    SB3's vector of environments in processes of their own; a worker that fails says why, and closing always ends.
+
+    :param env_fns: make one environment each
+    :raises WorkerError: here and from every method, if a worker failed
+    """
+
+    def __init__(self, env_fns: list[Callable[[], gym.Env]]) -> None:
+        self._reports = WorkerReports()
+        start_server()
+        try:
+            super().__init__(
+                [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
+            )
+        except BaseException as error:
+            failure = self._failure() if isinstance(error, (EOFError, ConnectionError)) else error
+            self._end(patience=0)
+            raise failure from None
+        self.remotes = tuple(_Remote(remote, self._failure) for remote in self.remotes)
+
+    def close(self) -> None:
+        """End the workers, those that no longer answer too."""
+        if self.closed:
+            return
+        for remote in self.remotes:
+            with contextlib.suppress(WorkerError, OSError):
+                if self.waiting and remote.poll(_PATIENCE):
+                    remote.recv()
+                remote.send(("close", None))
+        self._end(_PATIENCE)
+
+    def _end(self, patience: float) -> None:
+        end_processes(getattr(self, "processes", []), patience)
+        for remote in getattr(self, "remotes", ()):
+            remote.close()
+        self._reports.close()
+        self.closed = True
+
+    def _failure(self) -> WorkerError:
+        return self._reports.failure(self.processes)
+
+
+class _Remote:
+    """The parent's end of a pipe; a worker that has ended is a :class:`WorkerError`."""
+
+    def __init__(self, connection: Any, failure: Callable[[], WorkerError]) -> None:
+        self._connection = connection
+        self._failure = failure
+
+    def send(self, message: Any) -> None:
+        """Ask the worker for something."""
+        with self._translated():
+            self._connection.send(message)
+
+    def recv(self) -> Any:
+        """Wait for its answer."""
+        with self._translated():
+            return self._connection.recv()
+
+    def poll(self, timeout: float) -> bool:
+        """Whether there is an answer."""
+        return bool(self._connection.poll(timeout))
+
+    def close(self) -> None:
+        """Close the pipe."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError):
+            raise self._failure() from None
+
+
+def end_processes(processes: Sequence[Any], patience: float) -> None:
+    """Wait for worker processes to end, and kill those that do not: they leave the signals to this process."""
+    deadline = time.monotonic() + patience
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def start_server() -> None:
+    """
+    Start the process that worker processes are forked from, with the signals blocked that ask a program to stop.
+
+    A terminal and a batch system send them to every process of the program, and a worker that they ended, or that
+    printed a traceback before it could ignore them, would spoil what this process does about them.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # first, because it unblocks the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_signals_to_the_parent() -> None:
+    """
+    To be called in a worker process. What the environment itself starts gets the signals as usual: handlers are not
+    inherited, while blocked or ignored signals are.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, frame: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _make(make: Callable[[], gym.Env], file: Path) -> gym.Env:
+    """Make one environment in its process."""
+    return report_failures(reporting(file, make), file)
