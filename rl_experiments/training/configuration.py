@@ -165,7 +165,7 @@ def resolve(
 def _with_statistics(recipe: EnvironmentRecipe, trained_agent: str) -> tuple[EnvironmentRecipe, list[str]]:
     if not trained_agent:
         return recipe, []
-    statistics, wanted = statistics_beside(trained_agent), recipe.normalize is not None
+    statistics, wanted = statistics_beside(trained_agent, recipe.trust), recipe.normalize is not None
     remarks = remark_on_statistics(trained_agent, statistics, wanted)
     return replace(recipe, statistics=statistics if wanted else None), remarks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
 from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.algorithms.sb3.archive import read_data, read_objects
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
+from rl_experiments.core.files import check_plain_file
 from rl_experiments.core.symbols import Trust
+from rl_experiments.runs.validation import check_statistics
 
 
 def check_model(path: Path, algorithm: Algorithm, env_id: str, env: Any, trust: Trust) -> None:
@@ -63,10 +66,11 @@ def algorithms_of(data: dict[str, Any]) -> list[str]:
     ]
 
 
-def statistics_beside(trained_agent: str) -> Path | None:
+def statistics_beside(trained_agent: str, trust: Trust) -> Path | None:
     """
     :return: the normalisation statistics of the model of ``-i``: its own, or those at the end of its run
     :raises NotFoundError: if there is no such model
+    :raises RLExperimentsError: if its statistics are none, or could only be read by running code
     """
     path = Path(trained_agent)
     if path.suffix != ".zip" or not path.is_file():
@@ -75,7 +79,11 @@ def statistics_beside(trained_agent: str) -> Path | None:
     if path.stem.startswith("rl_model_"):
         candidates.append(path.with_name(f"{path.stem.replace('rl_model_', 'rl_model_vecnormalize_')}.pkl"))
     candidates += sorted(path.parent.glob("*/vecnormalize.pkl"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
+    if found is not None:
+        check_plain_file(found, within=path.parent)
+        check_statistics(found, trust)
+    return found
 
 
 def remark_on_statistics(trained_agent: str, statistics: Path | None, wanted: bool) -> list[str]:

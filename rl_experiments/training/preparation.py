@@ -12,6 +12,7 @@ import numpy as np
 
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.config import grammar
+from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.symbols import remember_use
 from rl_experiments.envs import VEC_ENVS
@@ -148,21 +149,10 @@ def _check_numbers(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    _check_device(experiment.device)
+    check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
     if experiment.tensorboard_log or experiment.track:
         _require_tensorboard()
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device == "auto":
-        return
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigurationError(f"The device '{device}' is not there: {' '.join(str(error).split())[:120]}") from None
 
 
 def _check_log_folder(folder: Path) -> None:
