@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -111,7 +110,7 @@ def _upload_only(options: argparse.Namespace) -> int:
         raise ConfigurationError("--upload-only goes neither with --no-upload nor with --force")
     from rl_experiments.core.names import model_name
     from rl_experiments.hub.reuploading import upload_built
-    from rl_experiments.hub.upload import Destination
+    from rl_experiments.hub.upload import Destination, own_command
 
     destination = Destination(
         options.token, options.private, options.revision, options.commit_message, options.deadline
@@ -124,7 +123,7 @@ def _upload_only(options: argparse.Namespace) -> int:
         print(f"Published: {done.url}")
         return 0
     print(f"Not uploaded: {done.reason}\nUpload it with: {done.command}")
-    print(f"       or with: {shlex.join(['python', '-m', 'rl_experiments.push_to_hub', *sys.argv[1:]])}")
+    print(f"       or with: {own_command(done.bundle, destination, options.algo, options.env, options.folder)}")
     return BUILT_NOT_UPLOADED
 
 

@@ -60,10 +60,11 @@ def find_block(algorithm: str, env_id: str, is_atari: bool, conf_file: str | Non
     :param algorithm: name in the registry
     :param env_id: the environment as Gymnasium knows it, with or without a ``module:`` prefix
     :param is_atari: whether the ``atari`` block applies
-    :param conf_file: a .yml or .yaml file, a .py file or a module with a dictionary ``hyperparams``
+    :param conf_file: a .yml or .yaml file, a .py file or a module with a dictionary ``hyperparams``; or the
+        ``config.yml`` of a run
     :raises NotFoundError: if no source has a block
     """
-    sources = [_read_source(conf_file)] if conf_file else _shipped_sources(algorithm)
+    sources = [_of_one_run(*_read_source(conf_file))] if conf_file else _shipped_sources(algorithm)
     bare_id = env_id.rpartition(":")[2]
     for key in dict.fromkeys([env_id, bare_id, *(["atari"] if is_atari else []), "default"]):
         for name, blocks in sources:
@@ -74,6 +75,14 @@ def find_block(algorithm: str, env_id: str, is_atari: bool, conf_file: str | Non
     raise NotFoundError(
         f"No hyperparameters for {algorithm} on {env_id} in {names or 'any file'}.{hint(bare_id, known)}"
     )
+
+
+def _of_one_run(name: str, blocks: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The ``config.yml`` of a run holds one block, and no name for it."""
+    is_one_block = isinstance(blocks.get("policy"), str) and not any(
+        isinstance(it, Mapping) and "policy" in it for it in blocks.values()
+    )
+    return name, {"default": blocks} if is_one_block else blocks
 
 
 def is_block_of_the_zoo(algorithm: str, env_id: str, values: Mapping[str, Any]) -> bool:

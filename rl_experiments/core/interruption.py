@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,7 @@ from typing import Any
 
 from rl_experiments.core.errors import Terminated
 
+_MOMENT = 10.0
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -45,11 +47,13 @@ class Interruption:
     """
     Remembers a signal, and raises ``KeyboardInterrupt`` for it only in sections that may be left in the middle.
 
-    A second signal raises everywhere: its sender wants an end at once.
+    What follows a signal takes a moment. Another one within that moment is not heard (fingers press Ctrl-C twice, and a
+    terminal that closes sends two); a later one raises everywhere.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._came = 0.0
         self._may_raise = False
 
     @property
@@ -89,7 +93,11 @@ class Interruption:
             self._may_raise = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        second = self.signal is not None
-        self.signal = number
-        if self._may_raise or second:
+        now = time.monotonic()
+        if self.signal is not None and now - self._came < _MOMENT:
+            return
+        is_first = self.signal is None
+        self.signal, self._came = number, now
+        if self._may_raise or not is_first:
+            self._may_raise = False
             raise KeyboardInterrupt

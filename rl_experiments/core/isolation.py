@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rl_experiments.core.errors import RLExperimentsError
+from rl_experiments.core.processes import end_with_parent
 
 Beat = Callable[[int], None]
 """Tells that the work goes on, and how far it is."""
@@ -55,9 +56,10 @@ def run_isolated(
         return _run_here(function, on_beat)
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = context.Process(target=_child, args=(function, sender, n_threads))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    process = context.Process(target=_child, args=(function, receiver, sender, n_threads))
     process.start()
     sender.close()
     try:
@@ -103,7 +105,9 @@ def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | 
         raise IsolatedError(describe_error(error)) from error
 
 
-def _child(function: Callable[[Beat], Any], sender: Connection, n_threads: int) -> None:
+def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
+    end_with_parent()
+    receiver.close()
     # A group of its own: Ctrl-C in a terminal is for the parent, and all that starts here ends together.
     os.setpgid(0, 0)
     for number in (signal.SIGTERM, signal.SIGHUP):

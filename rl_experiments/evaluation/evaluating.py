@@ -18,7 +18,7 @@ from rl_experiments.evaluation.playing import Game, Step
 from rl_experiments.evaluation.statistics import Evaluation
 
 LONGEST_EPISODE = 100_000
-"""Steps after which an episode is cut off in an environment that has no time limit of its own."""
+"""Steps after which an episode is cut off in an environment that has no time limit of its own, or a longer one."""
 
 
 def evaluate(
@@ -85,9 +85,10 @@ def without_window(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
 
 
 def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
-    """:return: the recipe with a time limit, where the environment has none"""
+    """:return: the recipe with a time limit, where the environment has none or one that never comes"""
     spec = find_spec(recipe.env_id, recipe.gym_packages)
-    has_limit = recipe.max_episode_steps or spec.max_episode_steps or recipe.is_atari
+    limit = recipe.max_episode_steps or spec.max_episode_steps
+    has_limit = recipe.is_atari or (limit is not None and limit <= LONGEST_EPISODE)
     return recipe if has_limit else replace(recipe, max_episode_steps=LONGEST_EPISODE)
 
 

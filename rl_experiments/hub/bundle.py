@@ -6,6 +6,7 @@ It holds what the zoo pushes, under the same names. The model is the run's own f
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.files import write_bytes
 from rl_experiments.hub.manifest import Manifest
 
 REPLAY = "replay.mp4"
 CARD = "README.md"
+ATTRIBUTES = ".gitattributes"
 RESULTS = "results.json"
 CURVE = "learning_curve.png"
 NOT_UPLOADED = (".git", ".cache", ".huggingface")
@@ -48,7 +51,7 @@ class Bundle:
             if part is not None:
                 _check_name(part)
         folder = Path(hub_folder) / organization / name if organization else Path(hub_folder) / name
-        for path in (folder, folder.parent):
+        for path in (folder, *([folder.parent] if organization else [])):
             if path.is_symlink():
                 raise ConfigurationError(f"{path} is a symbolic link: a bundle needs a folder of its own")
             if path.exists() and not path.is_dir():
@@ -81,6 +84,26 @@ class Bundle:
             for path in self.folder.rglob("*")
             if path.is_file() and not set(path.relative_to(self.folder).parts) & set(NOT_UPLOADED)
         )
+
+    def remove(self, name: str) -> None:
+        """Remove a file, and the folders below the bundle that it leaves empty."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.folder or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+    def put_aside(self, content: bytes) -> Path:
+        """:return: a new file beside the folder that keeps a card which is about to be replaced"""
+        for number in itertools.count(1):
+            path = self.folder.with_name(f"{self.folder.name}.README.{number}.md")
+            if not path.exists():
+                write_bytes(path, content)
+                return path
+            if path.read_bytes() == content:
+                return path
+        raise AssertionError
 
     def links(self) -> list[Path]:
         """:return: symbolic links in the folder; what they point to would be uploaded"""
@@ -133,5 +156,6 @@ def _check_name(part: str) -> None:
     plain = PurePosixPath(part).name == part and _REPOSITORY_NAME.fullmatch(part) and ".." not in part
     if not plain or "--" in part or part.endswith((".git", "-", ".")) or len(part) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"'{part}' is no name of a user or repository on the Hub. Expected letters, digits, '.', '_' and '-'"
+            f"'{part}' is no name of a user or repository on the Hub. Expected letters, digits, '.', '_' and '-',"
+            f" at most {_LONGEST_NAME} of them; --repo-name gives another"
         )

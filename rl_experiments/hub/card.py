@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,15 @@ from rl_experiments.evaluation import Evaluation
 from rl_experiments.hub import card_text
 from rl_experiments.hub.bundle import CURVE, Bundle
 from rl_experiments.hub.contents import Contents
-from rl_experiments.hub.scrubbing import published_arguments, published_env_kwargs, published_hyperparameters
+from rl_experiments.hub.scrubbing import (
+    published_arguments,
+    published_env_kwargs,
+    published_hyperparameters,
+    scrubbed_text,
+)
 from rl_experiments.runs import LoadedAgent, RunRecord
 
+_DEFAULTS = {"--eval-freq": 25_000, "--eval-episodes": 5, "--n-eval-envs": 1}
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
 
 
@@ -34,6 +40,7 @@ class CardFacts:
     :param no_replay_because: why there is none
     :param license: a licence's identifier on the Hub, or None
     :param tags: further tags
+    :param evaluated_with: arguments of the environment that the agent was scored with, and not trained
     """
 
     evaluation: Evaluation | None
@@ -42,6 +49,7 @@ class CardFacts:
     no_replay_because: str | None = None
     license: str | None = None
     tags: Sequence[str] = ()
+    evaluated_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 def front_matter(algorithm: str, env_id: str, facts: CardFacts) -> dict[str, Any]:
@@ -103,8 +111,10 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         has_statistics=agent.saved.statistics is not None,
         hyperparameters=_rows(published_hyperparameters(run)),
         model_file=f"{contents.name}.zip",
-        no_replay_because=facts.no_replay_because,
-        not_evaluated_because=facts.not_evaluated_because,
+        evaluated_with=[f"{key}: {_cell(grammar.to_text(value))}" for key, value in facts.evaluated_with.items()],
+        packages=packages(agent),
+        no_replay_because=scrubbed_text(facts.no_replay_because or ""),
+        not_evaluated_because=scrubbed_text(facts.not_evaluated_because or ""),
         organization=bundle.organization or card_text.UNKNOWN_OWNER,
         replay=facts.replay,
         replay_url=_replay_url(bundle, facts.replay),
@@ -119,25 +129,39 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
 
 
 def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
-    """:return: a command that trains the agent again"""
+    """:return: a command that trains the agent again, in the folder of the repository"""
     arguments = published_arguments(agent.run)
     words = ["python", "-m", "rl_experiments.train", "--algo", agent.algorithm, "--env", agent.run.env_id]
-    seed = record.get("seed", arguments.get("seed"))
-    steps = record.get("n_timesteps", arguments.get("n_timesteps"))
-    if isinstance(seed, int) and seed >= 0:
-        words += ["--seed", str(seed)]
-    if isinstance(steps, int) and steps > 0:
-        words += ["-n", str(steps)]
-    configuration = arguments.get("conf_file")
-    if isinstance(configuration, str) and configuration:
-        words += ["-c", configuration]
-    for flag, pairs in (
-        ("--env-kwargs", published_env_kwargs(agent.run)),
-        ("-params", arguments.get("hyperparams")),
-    ):
+    words += ["-c", "config.yml"]
+    threads = record.get("threads")
+    numbers = {
+        "--seed": record.get("seed", arguments.get("seed")),
+        "-n": record.get("n_timesteps", arguments.get("n_timesteps")),
+        "--num-threads": threads.get("count") if isinstance(threads, Mapping) else None,
+        # Evaluations with sampled actions draw from the same random numbers.
+        "--eval-freq": arguments.get("eval_freq"),
+        "--eval-episodes": arguments.get("eval_episodes"),
+        "--n-eval-envs": arguments.get("n_eval_envs"),
+    }
+    for flag, value in numbers.items():
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and value != _DEFAULTS.get(flag):
+            words += [flag, str(value)]
+    if arguments.get("vec_env") == "subproc":
+        words += ["--vec-env", "subproc"]
+    if packages(agent):
+        words += ["--gym-packages", *packages(agent)]
+    for flag, key in (("--env-kwargs", "env_kwargs"), ("--eval-env-kwargs", "eval_env_kwargs")):
+        pairs = published_env_kwargs(agent.run) if key == "env_kwargs" else arguments.get(key)
         if isinstance(pairs, Mapping) and pairs:
-            words += [flag, *(f"{key}:{grammar.to_text(value)}" for key, value in pairs.items())]
+            words += [flag, *(f"{name}:{grammar.to_text(value)}" for name, value in pairs.items())]
     return shlex.join([*words, "-f", "logs/"])
+
+
+def packages(agent: LoadedAgent) -> list[str]:
+    """:return: packages that register the environment"""
+    saved = agent.run.arguments.get("gym_packages")
+    named = [name for name in saved if isinstance(name, str)] if isinstance(saved, (list, tuple)) else []
+    return list(dict.fromkeys([*named, *agent.recipe.gym_packages]))
 
 
 def _record(agent: LoadedAgent) -> dict[str, Any]:

@@ -30,15 +30,17 @@ def section(name: str, text: str) -> str:
 
 
 def split(card: str) -> tuple[dict[str, Any], str]:
-    """:return: the metadata of a card (empty where there is none, or none that can be read), and its text"""
+    """:return: the metadata of a card, and its text, to which metadata that cannot be read belongs, too"""
     match = _FRONT_MATTER.match(card)
     if match is None:
         return {}, card
     try:
         metadata = yaml_io.parse(match[1], "the card's metadata")
     except RLExperimentsError:
-        metadata = {}
-    return (dict(metadata) if isinstance(metadata, Mapping) else {}), card[match.end() :]
+        return {}, card
+    if not isinstance(metadata, Mapping | None):
+        return {}, card
+    return dict(metadata or {}), card[match.end() :]
 
 
 def join(metadata: Mapping[str, Any], text: str) -> str:

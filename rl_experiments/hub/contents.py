@@ -16,7 +16,7 @@ from rl_experiments.core.errors import ConfigurationError, UntrustedError
 from rl_experiments.core.files import replacing, sha256_of, write_bytes, write_text
 from rl_experiments.core.names import model_name
 from rl_experiments.evaluation import Episode, Evaluation
-from rl_experiments.hub.bundle import CURVE, RESULTS, Bundle
+from rl_experiments.hub.bundle import ATTRIBUTES, CURVE, RESULTS, Bundle
 from rl_experiments.hub.curve import draw_curve
 from rl_experiments.hub.manifest import fingerprint
 from rl_experiments.hub.scrubbing import published_arguments, published_env_kwargs, published_hyperparameters
@@ -26,10 +26,13 @@ from rl_experiments.runs import LoadedAgent
 STATISTICS = "vec_normalize.pkl"
 WEIGHTS = "policy.safetensors"
 METRICS = "train_eval_metrics.zip"
-_GIT_ATTRIBUTES = "".join(
-    f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
-    for suffix in ("zip", "pth", "pkl", "npz", "safetensors", "mp4", "gif", "png")
+_LARGE = (
+    "*.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack *.npy *.npz *.onnx *.ot"
+    " *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar *.tflite *.tgz *.wasm"
+    " *.xz *.zip *.zst *tfevents* *.mp4 *.gif *.png"
 )
+"""What the Hub writes into a new repository, and what we add."""
+_GIT_ATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in _LARGE.split())
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Contents:
             "config.yml": yaml_io.dump_like_the_zoo(published_hyperparameters(run)),
             "args.yml": yaml_io.dump_like_the_zoo(published_arguments(run)),
             "env_kwargs.yml": yaml_io.dump(published_env_kwargs(run)),
-            ".gitattributes": _GIT_ATTRIBUTES,
+            ATTRIBUTES: _GIT_ATTRIBUTES,
         }
 
     def copies(self) -> dict[str, Path]:

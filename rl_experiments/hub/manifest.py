@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from rl_experiments.core.files import sha256_of, write_text
 SCHEMA_VERSION = 2
 BUILD, EVALUATE, RECORD, CARD, UPLOAD = "build", "evaluate", "record", "card", "upload"
 STAGES = (BUILD, EVALUATE, RECORD, CARD, UPLOAD)
-DONE, FAILED, SKIPPED, INTERRUPTED = "done", "failed", "skipped", "interrupted"
+DONE, FAILED, SKIPPED, INTERRUPTED, OUTDATED = "done", "failed", "skipped", "interrupted", "outdated"
 
 
 @dataclass(frozen=True)
 class StageRecord:
     """
-    :param status: ``done``, ``failed``, ``skipped`` or ``interrupted``
+    :param status: ``done``, ``failed``, ``skipped``, ``interrupted`` or ``outdated``
     :param key: fingerprint of all that the result depends on
     :param reason: why it is not done
     :param details: what else is worth keeping
@@ -71,6 +71,8 @@ class Manifest:
         self.stages: dict[str, StageRecord] = {}
         self.published: dict[str, list[str]] = {}
         """For each revision, the paths that our last upload left there."""
+        self.cards: dict[str, str] = {}
+        """For each revision, what git calls the card that our last upload left there."""
         self.exists = path.is_file()
         self._read()
 
@@ -119,9 +121,27 @@ class Manifest:
             self._forget_files_of(stage)
             self.stages.pop(stage, None)
 
-    def note_published(self, revision: str, paths: Iterable[str]) -> None:
-        """Remember what our upload left at a revision."""
+    def outdate(self, *stages: str) -> None:
+        """Say of stages that what they tell is no longer true; their files stay until they are made anew."""
+        for stage in stages:
+            if stage in self.stages:
+                self.stages[stage] = replace(self.stages[stage], status=OUTDATED)
+        self.write()
+
+    def renew(self, name: str) -> None:
+        """Take a file of ours as it is now."""
+        entry, path = self.files[name], self._folder / name
+        self.files[name] = replace(entry, size=path.stat().st_size, sha256=sha256_of(path))
+        self.write()
+
+    def note_published(self, revision: str, paths: Iterable[str], card: str) -> None:
+        """
+        Remember what our upload left at a revision.
+
+        :param card: what git calls the card
+        """
         self.published[revision] = sorted(paths)
+        self.cards[revision] = card
 
     def write(self) -> None:
         """Write the file."""
@@ -131,6 +151,7 @@ class Manifest:
             "stages": {name: asdict(self.stages[name]) for name in STAGES if name in self.stages},
             "files": [asdict(self.files[name]) for name in sorted(self.files)],
             "published": self.published,
+            "cards": self.cards,
         }
         write_text(self.path, json.dumps(content, indent=2) + "\n")
         self.exists = True
@@ -153,6 +174,7 @@ class Manifest:
             files = [FileEntry(**{"stage": BUILD, **entry}) for entry in content["files"]]
             stages = {name: StageRecord(**record) for name, record in content.get("stages", {}).items()}
             published = {str(name): [str(path) for path in paths] for name, paths in content["published"].items()}
+            cards = {str(name): str(card) for name, card in content.get("cards", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
         root = self._folder.resolve()
@@ -163,7 +185,7 @@ class Manifest:
             if isinstance(entry.path, str) and (root / entry.path).resolve().is_relative_to(root)
         }
         self.stages = {name: record for name, record in stages.items() if name in STAGES}
-        self.published = published
+        self.published, self.cards = published, cards
 
 
 def fingerprint(*parts: Any) -> str:

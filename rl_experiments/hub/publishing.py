@@ -7,29 +7,32 @@ is not done again. What an environment does happens in processes of their own, s
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import write_text
 from rl_experiments.core.interruption import Interruption
-from rl_experiments.core.isolation import Beat, IsolatedError, run_isolated
+from rl_experiments.core.isolation import Beat, IsolatedError, can_isolate, run_isolated
 from rl_experiments.core.names import model_name
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import make_envs
+from rl_experiments.envs.rendering import forbid_rendering
 from rl_experiments.evaluation import Evaluation, evaluate
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.hub import card_text, manifest
 from rl_experiments.hub.bundle import CARD, REPLAY, Bundle
 from rl_experiments.hub.card import CardFacts, model_card
+from rl_experiments.hub.cards import Cards
 from rl_experiments.hub.contents import Contents, read_results, write_results
 from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED, SKIPPED, fingerprint
 from rl_experiments.hub.scrubbing import without_render_mode
 from rl_experiments.hub.upload import (
     DEADLINE,
+    MAIN,
     Destination,
     Preflight,
     UploadResult,
@@ -70,6 +73,10 @@ class Publication:
     not_uploaded_because: str | None
     commands: tuple[str, str]
     interrupted: str | None = None
+
+
+class PublishingError(RLExperimentsError):
+    """A folder that could not be built."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +167,6 @@ def publish(
     :raises ConfigurationError: if a name, a number or an argument of the environment cannot be; nothing is built then
     """
     wishes = Wishes(n_eval_episodes, n_envs, video_length, deterministic, seed, render, n_threads, license, tuple(tags))
-    if not 0 < deadline < float("inf"):
-        raise ConfigurationError(f"deadline must be a number of seconds above 0, but got {deadline}")
     name = repo_name or model_name(agent.algorithm, agent.run.env_id)
     Bundle.at(hub_folder, organization, name)
     destination = Destination(token, private, revision, commit_message, deadline)
@@ -189,7 +194,7 @@ class _Publisher:
         self.wishes = wishes
         self.destination = destination
         self.force = force
-        self.say = say
+        self.say = _never_raising(say)
         self.show_progress = show_progress
         self.interruption = Interruption()
 
@@ -200,13 +205,20 @@ class _Publisher:
             self._say_obstacle(asked)
         self.bundle = Bundle.at(hub_folder, organization or asked.owner, name)
         with self.bundle.locked():
-            return self._run_stages(hub_folder, asked, upload)
+            try:
+                return self._run_stages(hub_folder, asked, upload)
+            except OSError as error:
+                raise PublishingError(
+                    f"{self.bundle.folder} could not be written: {error.strerror or error}. Make room, or build it"
+                    f" elsewhere with --hub-folder. The trained agent in {self.agent.run.path} is as it was"
+                ) from error
 
     def _run_stages(self, hub_folder: str | Path, asked: Preflight, upload: bool) -> Publication:
         self.bundle.take_over(hub_folder)
         self.bundle.open()
         self.manifest = self.bundle.manifest()
-        earlier_card = self._earlier_card(asked.card)
+        self.cards = Cards(self.bundle, self.manifest, self.destination.revision or MAIN, self.say)
+        earlier_card = self.cards.earlier(asked.card)
         agent_key = self._build()
         record_key = self._key(agent_key, "record", self.wishes.video_length, self.wishes.render)
         no_replay = self._why_no_replay(record_key)
@@ -219,6 +231,7 @@ class _Publisher:
             no_replay,
             self.wishes.license,
             self.wishes.tags,
+            self._given_arguments(),
         )
         self._write_card(facts, earlier_card)
         result = self._upload(asked) if upload else UploadResult(None, "it was not asked for")
@@ -244,13 +257,7 @@ class _Publisher:
         Arguments of the environment that the run was not trained with are a wish of this moment: one that is wrong is
         an error, and no reason for a card without a score.
         """
-        trained_with = self.agent.run.env_kwargs
-        given = {
-            key: value
-            for key, value in without_render_mode(self.agent.recipe.kwargs).items()
-            if key not in trained_with or trained_with[key] != value
-        }
-        if not given:
+        if not self._given_arguments():
             return
         recipe = self.agent.recipe.without_kwargs("render_mode")
 
@@ -266,11 +273,21 @@ class _Publisher:
         except IsolatedError as error:
             raise ConfigurationError(str(error)) from None
 
+    def _given_arguments(self) -> dict[str, Any]:
+        """:return: arguments of the environment that differ from those of the training"""
+        trained_with = self.agent.run.env_kwargs
+        return {
+            key: value
+            for key, value in without_render_mode(self.agent.recipe.kwargs).items()
+            if key not in trained_with or trained_with[key] != value
+        }
+
     def _build(self) -> str:
         """:return: a fingerprint of the agent and its configuration"""
         key = self.contents.key()
         if not self.force and self.manifest.is_done(manifest.BUILD, key):
             return key
+        self.manifest.outdate(manifest.CARD, manifest.BUILD)
         earlier = self.manifest.stages.get(manifest.BUILD)
         if earlier is None or earlier.key != key:  # what was made of another agent does not belong here
             self._take_away(manifest.EVALUATE, manifest.RECORD)
@@ -283,10 +300,13 @@ class _Publisher:
         if not self.force and self.manifest.is_done(manifest.EVALUATE, key):
             self.say("The evaluation is done already (--force does it again)")
             return read_results(self.bundle), None
+        self.manifest.outdate(manifest.CARD)
         wishes = self.wishes
         self.say(f"Evaluating {wishes.n_eval_episodes} episodes")
 
         def work(beat: Beat) -> Evaluation:
+            if self._isolates:
+                forbid_rendering()
             return evaluate(
                 self.agent,
                 n_episodes=wishes.n_eval_episodes,
@@ -317,7 +337,7 @@ class _Publisher:
             )
         if not self.force and self.manifest.is_done(manifest.RECORD, key):
             return None
-        reason = self._unless_interrupted(lambda: try_frame(self.agent.recipe), _INTERRUPTED)
+        reason = self._unless_interrupted(lambda: try_frame(self.agent.recipe, self.destination.deadline), _INTERRUPTED)
         if reason == _INTERRUPTED:
             return reason
         if reason is not None:
@@ -333,6 +353,12 @@ class _Publisher:
             self.say("The replay is recorded already (--force does it again)")
             name = next(entry.path for entry in self.manifest.files.values() if entry.stage == manifest.RECORD)
             return self.bundle.folder / name, None
+        own = self._replay_of_the_user(key)
+        if own is not None:
+            self.say(f"{own.name} was replaced by hand, and stays (--force records it again)")
+            self._finish(manifest.RECORD, DONE, key=key, files=[own])
+            return own, None
+        self.manifest.outdate(manifest.CARD)
         self._take_away(manifest.RECORD)
         if no_replay is not None:
             status = FAILED if self.wishes.render else SKIPPED
@@ -359,6 +385,15 @@ class _Publisher:
         self._finish(manifest.RECORD, DONE, key=key, files=[replay])
         return replay, None
 
+    def _replay_of_the_user(self, key: str) -> Path | None:
+        """:return: a replay of this very agent that somebody has put in the place of ours"""
+        record = self.manifest.stages.get(manifest.RECORD)
+        ours = [entry for entry in self.manifest.files.values() if entry.stage == manifest.RECORD]
+        if self.force or not ours or record is None or record.status != DONE or record.key != key:
+            return None
+        path = self.bundle.folder / ours[0].path
+        return path if path.is_file() and path.stat().st_size else None
+
     def _write_card(self, facts: CardFacts, earlier: str | None) -> None:
         files = sorted({*self.manifest.files, CARD})
         text = card_text.merge(model_card(self.contents, self.bundle, facts, files), earlier)
@@ -372,9 +407,9 @@ class _Publisher:
             result = UploadResult(None, asked.problem)
         else:
             self.say(f"Uploading to {self.bundle.repo_id}")
-            known = card_text.listed_files(asked.card or "")
+            known = card_text.listed_files((asked.card or b"").decode("utf-8", "replace"))
             sent = self._unless_interrupted(
-                lambda: upload_bundle(self.bundle, self.manifest, self.destination, self.say, known), None
+                lambda: upload_bundle(self.bundle, self.manifest, self.destination, self.cards, self.say, known), None
             )
             result = sent or UploadResult(None, self._interrupted())
         status = DONE if result.url else (INTERRUPTED if self.interruption.signal is not None else FAILED)
@@ -397,7 +432,7 @@ class _Publisher:
                         self.destination.deadline,
                         advance,
                         n_threads=self.wishes.n_threads,
-                        here=not _computes_on_cpu(self.agent),
+                        here=not self._isolates,
                     ), None
             except KeyboardInterrupt:
                 return None, self._interrupted()
@@ -405,6 +440,11 @@ class _Publisher:
                 return None, str(error)
             finally:
                 self.bundle.remove_leftovers()
+
+    @property
+    def _isolates(self) -> bool:
+        """Whether environments run in processes of their own."""
+        return can_isolate() and _computes_on_cpu(self.agent)
 
     def _unless_interrupted(self, function: Callable[[], T], otherwise: U) -> T | U:
         try:
@@ -428,32 +468,13 @@ class _Publisher:
         names = {path.relative_to(self.bundle.folder).as_posix() for path in files}
         for entry in [entry for entry in self.manifest.files.values() if entry.stage == stage]:
             if entry.path not in names:
-                (self.bundle.folder / entry.path).unlink(missing_ok=True)
+                self.bundle.remove(entry.path)
         self.manifest.finish(stage, status, files=files, **more)
 
     def _take_away(self, *stages: str) -> None:
         for entry in [entry for entry in self.manifest.files.values() if entry.stage in stages]:
-            (self.bundle.folder / entry.path).unlink(missing_ok=True)
+            self.bundle.remove(entry.path)
         self.manifest.forget(*stages)
-
-    def _earlier_card(self, remote: str | None) -> str | None:
-        """The card that a person may have edited: here, or on the Hub."""
-        local = _text(self.bundle.card)
-        written = self.manifest.files.get(CARD)
-
-        def is_edited(text: str) -> bool:
-            return written is None or hashlib.sha256(text.encode()).hexdigest() != written.sha256
-
-        if local is None or remote is None:
-            return local if remote is None else remote
-        if not is_edited(local):
-            return remote
-        if is_edited(remote) and remote != local:
-            aside = self.bundle.folder.with_name(f"{self.bundle.folder.name}.{CARD}")
-            write_text(aside, local)
-            self.say(f"The card was edited here and on the Hub: that of the Hub is taken, and yours is kept as {aside}")
-            return remote
-        return local
 
     def _say_obstacle(self, asked: Preflight) -> None:
         if asked.problem is None:
@@ -467,8 +488,11 @@ def _computes_on_cpu(agent: LoadedAgent) -> bool:
     return device is None or getattr(device, "type", "cpu") == "cpu"
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+def _never_raising(say: Callable[[str], None]) -> Callable[[str], None]:
+    """A terminal that was closed, or a reader that has gone, is no reason to stop."""
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            say(text)
+
+    return tell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rl_experiments.core.errors import NotFoundError
@@ -12,8 +12,9 @@ from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.suggest import hint
 from rl_experiments.hub import card_text, manifest
 from rl_experiments.hub.bundle import CARD, Bundle
+from rl_experiments.hub.cards import Cards
 from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED, Manifest
-from rl_experiments.hub.upload import Destination, Preflight, UploadResult, hf_command, preflight, upload_bundle
+from rl_experiments.hub.upload import MAIN, Destination, Preflight, UploadResult, hf_command, preflight, upload_bundle
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,33 @@ def upload_built(
                 asked = preflight(organization, name, destination)
         except KeyboardInterrupt:
             asked = Preflight()
-        bundle = Bundle.at(hub_folder, organization or asked.owner, name)
-        if not any(place.manifest_file.is_file() for place in (bundle, Bundle.at(hub_folder, None, name))):
-            raise _nothing_built(bundle)
+        bundle = _built(hub_folder, organization, asked.owner, name)
         with bundle.locked():
-            result = _upload(bundle, hub_folder, asked, destination, interruption, say)
+            result = _upload(bundle, asked, destination, interruption, say)
     return Reupload(bundle, result.url, result.reason, hf_command(bundle, destination), interruption.name)
+
+
+def _built(hub_folder: str | Path, organization: str | None, owner: str | None, name: str) -> Bundle:
+    """
+    :return: the folder that was built for this repository; of one with an owner and one without, the later
+    :raises NotFoundError: if there is none
+    """
+    wanted = Bundle.at(hub_folder, organization or owner, name)
+    places = [wanted, *([] if organization else [Bundle.at(hub_folder, None, name)])]
+    built = [place for place in places if place.manifest_file.is_file()]
+    if not built:
+        raise _nothing_built(wanted)
+    latest = max(built, key=lambda place: place.manifest_file.stat().st_mtime_ns)
+    return replace(latest, organization=organization or owner)
 
 
 def _upload(
     bundle: Bundle,
-    hub_folder: str | Path,
     asked: Preflight,
     destination: Destination,
     interruption: Interruption,
     say: Callable[[str], None],
 ) -> UploadResult:
-    _take_over(bundle, hub_folder)
     record = bundle.manifest()
     _check(bundle, record, say)
     interrupted = UploadResult(None, "it was interrupted")
@@ -79,8 +90,10 @@ def _upload(
         try:
             with interruption.may_interrupt():
                 say(f"Uploading to {bundle.repo_id}")
-                known = card_text.listed_files(asked.card or "")
-                result = upload_bundle(bundle, record, destination, say, known)
+                _name_owner(bundle, record)
+                known = card_text.listed_files((asked.card or b"").decode("utf-8", "replace"))
+                cards = Cards(bundle, record, destination.revision or MAIN, say)
+                result = upload_bundle(bundle, record, destination, cards, say, known)
         except KeyboardInterrupt:
             result = interrupted
     status = DONE if result.url else (INTERRUPTED if result is interrupted else FAILED)
@@ -88,14 +101,16 @@ def _upload(
     return result
 
 
-def _take_over(bundle: Bundle, hub_folder: str | Path) -> None:
-    """Move here what was built before the owner was known, and name the owner in its card."""
-    if bundle.organization is None or bundle.manifest_file.is_file():
+def _name_owner(bundle: Bundle, record: Manifest) -> None:
+    """Put the owner into a card that was written before one was known."""
+    card = bundle.card.read_bytes()
+    placeholder = card_text.UNKNOWN_OWNER.encode()
+    if bundle.organization is None or placeholder not in card:
         return
-    bundle.take_over(hub_folder)
-    if bundle.card.is_file():
-        card = bundle.card.read_text(encoding="utf-8")
-        write_text(bundle.card, card.replace(card_text.UNKNOWN_OWNER, bundle.organization))
+    was_as_written = CARD not in record.changed_files()
+    write_text(bundle.card, card.replace(placeholder, bundle.organization.encode()).decode("utf-8", "surrogateescape"))
+    if was_as_written:
+        record.renew(CARD)
 
 
 def _check(bundle: Bundle, record: Manifest, say: Callable[[str], None]) -> None:

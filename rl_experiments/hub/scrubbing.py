@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs import Run
 
-_SECRET_KEY = re.compile(r"(token|secret|password|passwd|credential|api_?key)", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(^|[_-])(tokens?|secrets?|password|passwd|pwd|credentials?|auth|(api|access|private|wandb|hf)[_-]?keys?)([_-]|$)",
+    re.IGNORECASE,
+)
 _SECRET_ARGUMENTS = ("storage", "wandb_entity")
-_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|ghp_\w{20,}|sk-[\w-]{20,}|AKIA[A-Z0-9]{12,})\b")
+_SECRET_VALUE = re.compile(
+    r"\b(?:(?:hf|api_org|ghp|gho|ghs|github_pat|glpat|sk|xox[abprs])[_-][\w-]{8,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}"
+    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)|(?<=Bearer )\S+"
+    r"|(?<=[?&\s-])(?:\w*[_-])?(?:token|key|password|secret)[= ]\S+",
+    re.IGNORECASE,
+)
 _USER_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|\\\\)[^\n]*$")
+_PATH = re.compile(
+    r"(?:(?<![\w/:.~])|(?<=:///)|(?<=://))(?=[~.:\w]{0,8}[/\\.]+[^\s/\\])(?:~|[A-Za-z]:|(?:\.\.[/\\])+|file://|(?=[/\\]))"
+    r"(?:[/\\]*[^\s/\\'\",;:|=()\[\]{}]+(?: (?=[^\s/\\]*[/\\]))?)*[/\\]([^\s/\\'\",;:|()\[\]{}]*)"
+)
+"""An absolute path, or one that leads upwards; what it is called at its end is kept."""
 
 
 def published_arguments(run: Run) -> dict[str, Any]:
@@ -48,14 +59,23 @@ def without_render_mode(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key != "render_mode"}
 
 
+def scrubbed_text(text: str) -> str:
+    """:return: a text without secrets, and with paths shortened to the names at their ends"""
+    text = _USER_IN_URL.sub(r"\1", _SECRET_VALUE.sub("", text))
+    return _PATH.sub(lambda match: match[1], text)
+
+
 def _scrubbed(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: None if _is_secret(key, item) else _scrubbed(item) for key, item in value.items()}
+        return {
+            scrubbed_text(key) if isinstance(key, str) else key: None if _is_secret(key, item) else _scrubbed(item)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return type(value)(_scrubbed(item) for item in value)
     if not isinstance(value, str):
         return value
-    return _scrubbed_structure(value) if value.lstrip().startswith(("dict(", "{", "[")) else _scrubbed_text(value)
+    return _scrubbed_structure(value) if value.lstrip().startswith(("dict(", "{", "[")) else scrubbed_text(value)
 
 
 def _scrubbed_structure(text: str) -> str:
@@ -63,17 +83,13 @@ def _scrubbed_structure(text: str) -> str:
     try:
         value = grammar.parse(text)
     except ConfigurationError:
-        return _scrubbed_text(text)
+        return scrubbed_text(text)
     scrubbed = _scrubbed(value)
     return text if scrubbed == value else grammar.to_text(scrubbed)
 
 
-def _scrubbed_text(text: str) -> str:
-    text = _USER_IN_URL.sub(r"\1", _SECRET_VALUE.sub("", text))
-    if not _ABSOLUTE.match(text):
-        return text
-    return PureWindowsPath(text).name if "\\" in text else PurePosixPath(text).name
-
-
 def _is_secret(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and isinstance(value, str) and _SECRET_KEY.search(key) is not None
+    """A number under such a name is a setting, as in ``n_tokens``."""
+    if not isinstance(key, str) or value is None or isinstance(value, (bool, int, float)):
+        return False
+    return _SECRET_KEY.search(key) is not None

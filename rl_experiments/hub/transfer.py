@@ -6,6 +6,7 @@ It imports nothing of this package, whose imports would cost seconds.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds before each further attempt; the client itself tries a single request again, too."""
-_LARGEST_CARD = 1 << 20
+_LARGEST_CARD = 5 << 20
+_CARD, _ATTRIBUTES, _IGNORED = "README.md", ".gitattributes", ".gitignore"
 _MOST_SECONDS_TO_WAIT = 300.0
 
 
@@ -26,7 +28,7 @@ def _preflight(request: Mapping[str, Any]) -> dict[str, Any]:
     """Whose token it is, whether it may write to the namespace, and the card that is there already."""
     api = _api(request)
     try:
-        who = api.whoami()
+        who = _twice(api.whoami)
     except Exception as error:
         return {"reason": _describe(error, request), "final": _is_final(error)}
     answer: dict[str, Any] = {"name": who["name"]}
@@ -36,10 +38,21 @@ def _preflight(request: Mapping[str, Any]) -> dict[str, Any]:
         return {**answer, "reason": problem, "final": True}
     _say(answer)
     try:
-        answer["card"] = _remote_card(api, f"{organization}/{request['name']}", request.get("revision"))
+        answer["card"] = _twice(lambda: _remote_card(api, f"{organization}/{request['name']}", request.get("revision")))
     except Exception as error:  # without it, the card is made anew; the upload will tell more
         answer["no_card_because"] = _describe(error, request)
     return answer
+
+
+def _twice(function: Callable[[], Any]) -> Any:
+    """Ask once more where that may help; the preflight has seconds."""
+    try:
+        return function()
+    except Exception as error:
+        if _is_final(error):
+            raise
+        time.sleep(0.5)
+        return function()
 
 
 def _why_no_rights(who: Mapping[str, Any], organization: str) -> str | None:
@@ -63,7 +76,7 @@ def _remote_card(api: Any, repo_id: str, revision: str | None) -> str | None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(api.hf_hub_download(repo_id, "README.md", revision=revision, local_dir=folder))
-            return path.read_text(encoding="utf-8") if path.stat().st_size <= _LARGEST_CARD else None
+            return _encoded(path) if path.stat().st_size <= _LARGEST_CARD else None
     except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):
         return None
 
@@ -83,6 +96,9 @@ def _upload(request: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
     found, head = _remote_files(api, url.repo_id, revision)
     different = [name for name in request["files"] if not _is_same(folder / name, found.get(name))]
+    conflict = _conflict(api, url.repo_id, head, request, found, different)
+    if conflict:
+        return {"conflict": conflict, "repo_id": url.repo_id}
     obsolete = [name for name in request["obsolete"] if name in found and name not in request["files"]]
     if different or obsolete:
         operations = [
@@ -94,9 +110,39 @@ def _upload(request: Mapping[str, Any]) -> dict[str, Any]:
         )
         found, head = _remote_files(api, url.repo_id, revision)
         different = [name for name in request["files"] if not _is_same(folder / name, found.get(name))]
+        if different and _IGNORED in found:
+            raise ValueError(
+                f"the repository's {_IGNORED} keeps out {', '.join(different[:3])}: remove it on the Hub, and try again"
+            )
         if different:
             raise ConnectionAbortedError(f"the Hub has not kept what was sent: {', '.join(different[:3])}")
     return {"url": str(url), "repo_id": url.repo_id, "commit": head}
+
+
+def _conflict(
+    api: Any, repo_id: str, head: str, request: Mapping[str, Any], found: Mapping[str, Any], different: list[str]
+) -> dict[str, str]:
+    """:return: what is on the Hub and must not be replaced unseen: a card with words of somebody's, attributes"""
+    conflict = {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def fetch(name: str) -> Path:
+            return Path(api.hf_hub_download(repo_id, name, revision=head, local_dir=folder))
+
+        if _CARD in different and _CARD in found and found[_CARD].blob_id not in request["replaceable"]:
+            if (found[_CARD].size or 0) > _LARGEST_CARD:
+                raise ValueError("the card on the Hub is too large to be brought up to date: shorten it, and try again")
+            conflict[_CARD] = _encoded(fetch(_CARD))
+        if _ATTRIBUTES in different and _ATTRIBUTES in found:
+            ours = (Path(request["folder"]) / _ATTRIBUTES).read_text(encoding="utf-8").splitlines()
+            path = fetch(_ATTRIBUTES)
+            if set(path.read_text(encoding="utf-8", errors="replace").splitlines()) - set(ours):
+                conflict[_ATTRIBUTES] = _encoded(path)
+    return conflict
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def _compare(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,15 +110,16 @@ def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
     return recipe.with_kwargs(render_mode="rgb_array")
 
 
-def try_frame(recipe: EnvironmentRecipe) -> str | None:
+def try_frame(recipe: EnvironmentRecipe, deadline: float = FRAME_DEADLINE) -> str | None:
     """
     Draw one frame, before time is spent on anything else; in a process of its own, because renderers can crash or hang.
 
+    :param deadline: seconds after which it is given up
     :return: None if that works, or why it does not
     """
     prepare_offscreen_rendering()
     try:
-        run_isolated(lambda _: _draw_one(recipe), FRAME_DEADLINE)
+        run_isolated(lambda _: _draw_one(recipe), min(deadline, FRAME_DEADLINE))
     except IsolatedError as error:
         return str(error)
     return None
@@ -187,13 +188,27 @@ class _GrabbingWrapper(gym.Wrapper):
         frame = self.env.render()
         if isinstance(frame, list) and frame:
             frame = frame[-1]
-        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
-            shown = f"an array of shape {frame.shape}" if isinstance(frame, np.ndarray) else repr(frame)[:80]
-            raise RecordingError(f"render() gave no picture, but {shown}")
-        picture = frame[:, :, :3]
-        if np.issubdtype(picture.dtype, np.floating):  # from 0 to 1, as some renderers have it
-            picture = np.clip(picture, 0, 1) * 255 if picture.max(initial=0) <= 1 else np.clip(picture, 0, 255)
-        self._frames.append(np.array(picture, dtype=np.uint8))
+        self._frames.append(as_picture(frame))
+
+
+def as_picture(frame: Any) -> np.ndarray:
+    """
+    :param frame: what ``render()`` gave: an array, a tensor or a PIL image, in colours or grey, of bytes or from 0 to 1
+    :return: shape (height, width, 3), uint8
+    :raises RecordingError: if it is no picture
+    """
+    picture = frame if isinstance(frame, np.ndarray) else np.asarray(frame)
+    if picture.ndim == 2:
+        picture = picture[:, :, None]
+    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size or picture.dtype.kind not in "buif":
+        shown = f"an array of shape {frame.shape}" if isinstance(frame, np.ndarray) else repr(frame)[:80]
+        raise RecordingError(f"render() gave no picture, but {shown}")
+    picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[:, :, :3]
+    if picture.dtype.kind == "b" or (picture.dtype.kind == "f" and picture.max() <= 1):
+        picture = picture * 255.0
+    elif picture.dtype == np.uint16:
+        picture = picture // 257
+    return np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
 
 
 class _Film:

@@ -13,9 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from rl_experiments.core.errors import RLExperimentsError
+from rl_experiments.core.processes import end_with_parent
 
 CODECS = ("libx264", "mpeg4")
 """Tried in this order; browsers play the first."""
+_PATIENCE, _PATIENCE_WITH_A_TRIAL = 120.0, 10.0
+"""Seconds that an encoder has for what is left to do when it has all frames."""
 GIF_FRAMES = 500
 """A GIF is held in memory and is large: longer ones are cut off."""
 
@@ -60,7 +63,7 @@ def working_codec() -> str | None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "try.mp4"
             try:
-                writer = _Mp4Writer(path, (16, 16), 10, codec)
+                writer = _Mp4Writer(path, (16, 16), 10, codec, _PATIENCE_WITH_A_TRIAL)
                 writer.write(np.zeros((16, 16, 3), np.uint8))
                 writer.close()
                 if path.stat().st_size:
@@ -73,7 +76,7 @@ def working_codec() -> str | None:
 class _Mp4Writer:
     """Frames through a pipe to the program that imageio-ffmpeg brings along."""
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str, patience: float = _PATIENCE) -> None:
         from imageio_ffmpeg import get_ffmpeg_exe
 
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -88,7 +91,9 @@ class _Mp4Writer:
             stderr=subprocess.PIPE,
             # Ctrl-C in a terminal is for the program that records, which then finishes the file.
             process_group=0 if os.name == "posix" else None,
+            preexec_fn=end_with_parent if os.name == "posix" else None,
         )
+        self._patience = patience
 
     def write(self, frame: np.ndarray) -> None:
         assert self._process.stdin is not None
@@ -107,9 +112,15 @@ class _Mp4Writer:
 
     def _last_words(self) -> str:
         assert self._process.stderr is not None
+        try:
+            self._process.wait(self._patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            self._process.stderr.close()
+            return f"it did not end within {self._patience:g} seconds"
         words = "" if self._process.stderr.closed else self._process.stderr.read().decode("utf-8", "replace")
         self._process.stderr.close()
-        self._process.wait()
         return " ".join(words.split())[:300] or f"exit code {self._process.returncode}"
 
 

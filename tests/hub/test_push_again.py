@@ -103,7 +103,7 @@ def test_of_two_edited_cards_neither_is_lost(hub: HubServer, push: Push, tmp_pat
     card.write_text(card.read_text() + "\nHere.\n")
     assert "edited here and on the Hub" in push().out
     assert "On the Hub." in hub.repo(REPOSITORY).files()["README.md"].decode()
-    assert "Here." in card.with_name("README.md").parent.with_name(f"{NAME}.README.md").read_text()
+    assert "Here." in card.parent.with_name(f"{NAME}.README.1.md").read_text()
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
