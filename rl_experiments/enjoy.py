@@ -115,6 +115,8 @@ def _fetch_published(options: argparse.Namespace) -> None:
     try:
         find_run(options.folder, options.algo, options.env, options.exp_id)
     except NotFoundError as missing:
+        if "There is one " in str(missing):  # elsewhere on this machine, and the message says where
+            raise
         from rl_experiments.hub import download_run
 
         print(f"{missing} Downloading it from the Hub (sb3)", file=sys.stderr)

@@ -184,12 +184,23 @@ def typed(parse: Any) -> Any:
 
     def convert(text: str) -> Any:
         try:
-            return parse(text)
+            return _whole_number(text) if parse is int else parse(text)
         except ValueError as error:
             shown = str(error) if "expected" in str(error) else f"'{text}' is no {_word(parse)}"
             raise argparse.ArgumentTypeError(shown) from None
 
     return convert
+
+
+def _whole_number(text: str) -> int:
+    """``1e5`` is a whole number, as it is in YAML."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def _word(parse: Any) -> str:

@@ -35,6 +35,8 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 _LARGEST_POWER = 64
 _BARE_WORD = re.compile(r"[A-Za-z_][\w.+/:-]*$")
+_WORD_WITH_DIGITS = re.compile(r"[0-9]+[A-Za-z_][\w.+/:-]*$")
+"""Such as ``4x4``, the name of a map; ``1e5`` is a number, which is tried before."""
 
 
 def parse(text: str) -> Any:
@@ -66,7 +68,12 @@ def parse_argument(text: str) -> Any:
         return _CONSTANTS[bare.lower()]
     if _BARE_WORD.fullmatch(bare) and not Symbol.is_known(bare) and bare not in _DOTTED_CONSTANTS:
         return bare
-    return parse(bare)
+    try:
+        return parse(bare)
+    except ConfigurationError:
+        if _WORD_WITH_DIGITS.fullmatch(bare):
+            return bare
+        raise
 
 
 def parse_pair(text: str) -> tuple[str, Any]:
@@ -76,6 +83,9 @@ def parse_pair(text: str) -> tuple[str, Any]:
     :raises ConfigurationError: if there is no colon, no key or no value
     """
     key, colon, value = text.partition(":")
+    name, equals, rest = text.partition("=")
+    if not colon and equals and name.strip() and rest.strip():
+        raise ConfigurationError(f"'{text}' is no key:value pair. Write {name.strip()}:{rest.strip()}")
     if not colon or not key.strip() or not value.strip():
         raise ConfigurationError(f"'{text}' is no key:value pair, like learning_rate:0.001 or policy:\"'MlpPolicy'\"")
     return key.strip(), parse_argument(value)

@@ -167,6 +167,10 @@ class Hyperparameters(Mapping[str, Any]):
                 else grammar.parse(text)
             )
         except ConfigurationError as error:
+            if text.strip().isidentifier():
+                raise ConfigurationError(
+                    f"{name} must be true, false or a mapping, but got '{text}' ({self.origin(name)})"
+                ) from None
             raise ConfigurationError(f"{name} ({self.origin(name)}): {error}") from None
 
     @property

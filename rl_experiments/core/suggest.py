@@ -6,14 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
+def nearest(name: str, candidates: Iterable[str], similarity: float = 0.5) -> str | None:
     """
     :param name: what was typed
     :param candidates: what would have been valid
+    :param similarity: from 0 to 1, how similar it has to be
     :return: the most similar candidate (upper and lower case count as equal), or None where nothing is similar
     """
     by_lower = {candidate.lower(): candidate for candidate in candidates}
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=similarity)
     return by_lower[matches[0]] if matches else None
 
 

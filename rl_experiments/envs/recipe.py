@@ -123,8 +123,9 @@ def _mapping(hyperparameters: Hyperparameters, name: str) -> dict[str, Any]:
 
 def _monitor_kwargs(env_id: str, hyperparameters: Hyperparameters) -> dict[str, Any]:
     kwargs = _mapping(hyperparameters, "monitor_kwargs")
-    if not kwargs and registry.is_goal_environment(env_id):
-        return {"info_keywords": ("is_success",)}
+    success = registry.success_keyword(env_id)
+    if not kwargs and success is not None:
+        return {"info_keywords": (success,)}
     for name, value in kwargs.items():
         if name not in _MONITOR_KEYS:
             raise ConfigurationError(

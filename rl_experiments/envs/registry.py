@@ -12,7 +12,8 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
-from rl_experiments.core.suggest import hint
+from rl_experiments.core.suggest import hint, nearest
+from rl_experiments.envs import robotics
 from rl_experiments.envs.wrappers import MaskVelocityWrapper
 
 
@@ -83,7 +84,11 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
     if name not in gym.registry:
         _import_provider(name)
     if name not in gym.registry:
-        raise NotFoundError(f"There is no environment '{env_id}'.{hint(name, gym.registry)}{_extra_hint(name)}")
+        missing = _extra_hint(name)
+        near = nearest(name, gym.registry, 0.75)
+        own = " One of your own is found with --gym-packages my_package, or as my_package:Name-v0."
+        similar = f" Did you mean '{near}'?" if near else own
+        raise NotFoundError(f"There is no environment '{env_id}'.{missing or similar}")
     return gym.registry[name]
 
 
@@ -98,13 +103,16 @@ def acts_stochastically(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
     return "AtariEnv" in entry_point or "minigrid" in entry_point
 
 
-def is_goal_environment(env_id: str) -> bool:
-    """Whether its package makes goal environments that report success (robotics, panda_gym, parking)."""
+def success_keyword(env_id: str) -> str | None:
+    """:return: under what name a goal environment reports success (robotics, panda_gym, parking); None for others"""
     entry_point = str(find_spec(env_id).entry_point)
-    return (
-        any(part in entry_point for part in ("panda_gym", "gymnasium_robotics", "gym.envs.robotics"))
-        or "parking" in env_id
-    )
+    if "gymnasium_robotics" in entry_point and ("maze" in entry_point or "kitchen" in entry_point):
+        return "success" if "maze" in entry_point else None
+    if any(
+        part in entry_point for part in ("panda_gym", "gymnasium_robotics.envs.fetch", "gymnasium_robotics.envs.sh")
+    ):
+        return "is_success"
+    return "is_success" if "parking" in env_id else None
 
 
 def check_render_mode(env_id: str, mode: object) -> None:
@@ -146,6 +154,7 @@ def _import_provider(name: str) -> None:
             module = importlib.import_module(provider.module)
             if provider.module == "gymnasium_robotics":
                 gym.register_envs(module)
+                robotics.mend()
     if name not in gym.registry and importlib.util.find_spec(_USERS_OWN):
         import_packages([_USERS_OWN])
 

@@ -93,7 +93,7 @@ def _open(
     plain = without_window(recipe)
     wanted = render and mode is not None
     if wanted and mode == "human" and not has_screen():
-        say("There is no screen: the agent acts without being drawn (record_video or push_to_hub make a video)")
+        say("There is no screen: the agent acts without being drawn (push_to_hub makes a video)")
         wanted = False
     if wanted:
         try:

@@ -203,7 +203,7 @@ class Run:
         models = [name for name in ("best_model.zip", f"{self.env_name}.zip") if (self.path / name).is_file()]
         steps = self.checkpoints()
         if steps:
-            models.append(f"checkpoints at {', '.join(map(str, steps[-8:]))} steps")
+            models.append(f"checkpoints at {', '.join(map(str, steps[-8:]))} steps (--load-last-checkpoint)")
         return f"It has: {', '.join(models)}" if models else "It has no model yet"
 
     def _mapping(self, file: Path) -> dict[str, Any]:

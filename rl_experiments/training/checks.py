@@ -249,7 +249,7 @@ def _check_batch(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id:
         return []
     message = (
         f"batch_size is {int(batch)} ({hyperparameters.origin('batch_size')}), but a rollout has only {rollout} steps:"
-        f" n_steps * n_envs ({hyperparameters.origin('n_steps')})"
+        f" n_steps * n_envs ({hyperparameters.origin('n_steps')}; {hyperparameters.origin('n_envs')})"
     )
     names = [name for name in ("batch_size", "n_steps", "n_envs") if name in hyperparameters]
     block = hyperparameters.block
@@ -262,7 +262,7 @@ def _check_batch(algorithm: Algorithm, hyperparameters: Hyperparameters, env_id:
         return [f"{message}. As in the zoo, each batch is the whole rollout"]
     if "batch_size" not in hyperparameters:
         return [f"{message}. Each batch is the whole rollout"]
-    raise ConfigurationError(message)
+    raise ConfigurationError(f"{message}. -params batch_size:{rollout} would fit")
 
 
 def check_batch_of_buffer(algorithm: Algorithm, hyperparameters: Hyperparameters) -> None:

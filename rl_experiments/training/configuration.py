@@ -151,6 +151,11 @@ def resolve(
     remarks += _check_masks(algorithm, synthetic, env_id)
     if trained_agent:
         check_model(Path(trained_agent), algorithm, env_id, synthetic, trust)
+        remarks += [
+            f"{name} ({COMMAND_LINE}) is not used: the network is that of {trained_agent}"
+            for name in ("policy", "policy_kwargs")
+            if hyperparameters.origin(name) == COMMAND_LINE
+        ]
     model = _try_model(algorithm, hyperparameters, synthetic, trust, trained_agent)
     check_candidates_fit(model)
     evaluation = ending_recipe(without_window(recipe.with_kwargs(**(eval_env_kwargs or {}))))

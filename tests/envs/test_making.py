@@ -297,7 +297,7 @@ def test_atari_acts_stochastically_by_default_and_others_do_not() -> None:
 
 
 def test_goal_environments_report_success_to_monitor() -> None:
-    assert not registry.is_goal_environment("CartPole-v1")
+    assert registry.success_keyword("CartPole-v1") is None
 
 
 def test_wrappers_of_others_need_trust() -> None:
