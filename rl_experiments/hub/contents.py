@@ -28,8 +28,8 @@ WEIGHTS = "policy.safetensors"
 METRICS = "train_eval_metrics.zip"
 _LARGE = (
     "*.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack *.npy *.npz *.onnx"
-    " *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar *.tflite *.tgz *.wasm"
-    " *.xz *.zip *.zst *tfevents* *.mp4 *.gif *.png"
+    " *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar *.tflite *.tgz"
+    " *.wasm *.xz *.zip *.zst *tfevents* *.mp4 *.gif *.png"
 )
 """What the Hub writes into a new repository, and what we add."""
 _GIT_ATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in _LARGE.split())

@@ -10,6 +10,7 @@ import sysconfig
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from rl_experiments import Run, push_to_hub
 from tests.helpers.commands import CommandResult
 from tests.helpers.hub_api import card_problems
+from tests.helpers.hub_faults import Fault
 from tests.helpers.hub_server import HubServer
 from tests.helpers.hub_storage import StoredFile
 
@@ -168,8 +170,6 @@ def test_hf_upload_makes_the_same_repository(hub: HubServer, push: Push, tmp_pat
 
 
 def test_a_large_model_over_a_line_that_breaks_twice_arrives(hub: HubServer, push: Push, tmp_path: Path) -> None:
-    from tests.helpers.hub_faults import Fault
-
     push("--no-upload")
     large = np.random.default_rng(0).bytes(15_000_000)
     (tmp_path / "hub" / REPOSITORY / "large.zip").write_bytes(large)
@@ -177,3 +177,97 @@ def test_a_large_model_over_a_line_that_breaks_twice_arrives(hub: HubServer, pus
     push("--upload-only")
     assert fault.happened == 2
     assert hub.repo(REPOSITORY).files()["large.zip"] == large
+
+
+@pytest.mark.parametrize("action", ["drop", "status"])
+def test_edits_that_the_preflight_could_not_read_are_kept(action: Any, hub: HubServer, push: Push) -> None:
+    push()
+    card = hub.repo(REPOSITORY).files()["README.md"]
+    _edit(hub, README_md=card + b"\nMy end.\n")
+    fault = hub.faults.add(Fault(("*", "/resolve/main/README.md"), action, status=503, times=4))
+    push("--n-eval-episodes", "3")
+    assert fault.happened
+    card = hub.repo(REPOSITORY).files()["README.md"]
+    assert card.endswith(b"\nMy end.\n")
+    assert b"3 episodes" in card
+
+
+def test_upload_only_keeps_edits_on_the_hub(hub: HubServer, push: Push) -> None:
+    push()
+    _edit(hub, README_md=hub.repo(REPOSITORY).files()["README.md"] + b"\nMy end.\n")
+    push("--upload-only")
+    assert hub.repo(REPOSITORY).files()["README.md"].endswith(b"\nMy end.\n")
+
+
+def test_a_new_branch_begins_with_the_words_of_main(hub: HubServer, push: Push) -> None:
+    push()
+    _edit(hub, README_md=hub.repo(REPOSITORY).files()["README.md"] + b"\nMy end.\n")
+    push("--revision", "dev", "--n-eval-episodes", "3")
+    card = hub.repo(REPOSITORY).commit_of("dev").files["README.md"].content
+    assert card.endswith(b"\nMy end.\n")
+    assert b"3 episodes" in card
+
+
+def test_attributes_of_others_stay(hub: HubServer, push: Push, tmp_path: Path) -> None:
+    push()
+    _edit(hub, _gitattributes=b"*.odd filter=lfs diff=lfs merge=lfs -text\n")
+    push("--n-eval-episodes", "3")
+    attributes = hub.repo(REPOSITORY).files()[".gitattributes"]
+    assert b"*.odd" in attributes
+    assert b"*.mp4" in attributes
+    assert hub.repo(REPOSITORY).files() == _contents(tmp_path / "hub" / REPOSITORY)
+
+
+def test_a_card_that_is_no_text_is_kept_beside(hub: HubServer, push: Push, tmp_path: Path) -> None:
+    push("--no-upload")
+    card = tmp_path / "hub" / REPOSITORY / "README.md"
+    card.write_bytes("Müller".encode("latin-1"))
+    assert "no UTF-8 text" in push("--no-upload").out
+    assert card.parent.with_name(f"{NAME}.README.1.md").read_bytes() == "Müller".encode("latin-1")
+    assert b"mean reward" in card.read_bytes()
+
+
+def test_the_later_of_two_bundles_is_uploaded(
+    hub: HubServer, ppo_run: Run, command: Push, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flags = ["--algo", "ppo", "--env", "CartPole-v1", "-f", str(ppo_run.path.parent.parent)]
+    quick = ["--n-eval-episodes", "2", "--no-render"]
+    for name, value in hub.environment(tmp_path / "home", "hf_ann", xet=False).items():
+        monkeypatch.setenv(name, value)
+    assert command(push_to_hub, *flags, *quick, "--load-checkpoint", "64").code == 0
+    built = command(push_to_hub, *flags, *quick, "--no-upload")
+    assert f"hf upload {NAME} hub/{NAME}" in built.out
+    assert command(push_to_hub, *flags, "--upload-only").code == 0
+    files = hub.repo(f"ann/{NAME}").files()
+    assert files[f"{NAME}.zip"] == ppo_run.final_model.read_bytes()
+    assert b"YOUR_HF_USERNAME" not in files["README.md"]
+
+
+def test_a_bundle_that_another_agent_left_half_built_is_not_uploaded(push: Push, command: Push, ppo_run: Run) -> None:
+    push("--no-upload")
+    manifest = Path("hub") / "club" / f"{NAME}.manifest.json"
+    content = json.loads(manifest.read_text())
+    content["stages"]["card"]["status"] = "outdated"
+    manifest.write_text(json.dumps(content))
+    flags = ["--algo", "ppo", "--env", "CartPole-v1", "-f", str(ppo_run.path.parent.parent), "-orga", "club"]
+    command(push_to_hub, *flags, "--upload-only").assert_refused("There is no complete folder")
+
+
+def test_the_token_is_not_shown(command: Push, ppo_run: Run, hub: HubServer, push: Push) -> None:
+    push("--no-upload")
+    flags = ["--algo", "ppo", "--env", "CartPole-v1", "-f", str(ppo_run.path.parent.parent), "-orga", "club"]
+    result = command(push_to_hub, *flags, "--upload-only", "--token", "hf_wrongsecret")
+    assert result.code == 3
+    assert "hf_wrongsecret" not in result.out + result.err
+    command(push_to_hub, *flags, "--upload-only", "--token", "hf_a\nb").assert_refused("The token")
+
+
+def test_a_replay_that_was_replaced_by_hand_stays(push: Push, tmp_path: Path) -> None:
+    push("--no-upload")
+    replay = tmp_path / "hub" / REPOSITORY / "replay.mp4"
+    replay.write_bytes(b"mine")
+    assert "was replaced by hand" in push("--no-upload").out
+    assert replay.read_bytes() == b"mine"
+    assert "is recorded already" in push("--no-upload").out
+    push("--no-upload", "--force")
+    assert replay.read_bytes() != b"mine"

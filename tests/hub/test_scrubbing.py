@@ -30,6 +30,13 @@ def _run(ppo_run: Run, tmp_path: Path, config: dict[str, Any], arguments: dict[s
         ("logs/", "logs/"),
         ("a/b", "a/b"),
         ("hf_abcdefghijklmnop", ""),
+        ("--data=/home/ann/x", "--data=x"),
+        ("file:///home/ann/y.txt", "y.txt"),
+        ("../../home/ann/w", "w"),
+        ("Bearer abcdef", "Bearer "),
+        ("a: 50 / 3", "a: 50 / 3"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("ALE/Pong-v5", "ALE/Pong-v5"),
         ("postgresql://ann:pw@db.example.org/x", "postgresql://db.example.org/x"),
         ("dict(net_arch=[64, 64], activation_fn=nn.ReLU)", "dict(net_arch=[64, 64], activation_fn=nn.ReLU)"),
         ("dict(path='/home/ann/x.xml', n=1)", "dict(path='x.xml', n=1)"),
@@ -44,7 +51,9 @@ def test_places_and_secrets_are_hidden(value: Any, published: Any, ppo_run: Run,
     assert published_hyperparameters(run)["policy_kwargs"] == published
 
 
-@pytest.mark.parametrize("key", ["token", "hub_token", "api_key", "wandb_password", "storage", "wandb_entity"])
+@pytest.mark.parametrize(
+    "key", ["token", "hub_token", "api_key", "private-key", "auth", "pwd", "wandb_password", "storage", "wandb_entity"]
+)
 def test_keys_that_name_a_secret_have_no_value(key: str, ppo_run: Run, tmp_path: Path) -> None:
     assert published_arguments(_run(ppo_run, tmp_path, {}, {key: "xyzzy"}))[key] is None
 
@@ -55,3 +64,7 @@ def test_how_it_was_drawn_is_not_published(ppo_run: Run, tmp_path: Path) -> None
     assert published_env_kwargs(run) == {"sutton_barto_reward": True}
     assert published_hyperparameters(run)["env_kwargs"] == "dict(sutton_barto_reward=True)"
     assert published_arguments(run)["env_kwargs"] is None
+
+
+def test_a_number_under_such_a_name_is_a_setting(ppo_run: Run, tmp_path: Path) -> None:
+    assert published_arguments(_run(ppo_run, tmp_path, {}, {"n_tokens": 5}))["n_tokens"] == 5

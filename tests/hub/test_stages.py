@@ -273,7 +273,7 @@ def test_links_in_the_folder_are_not_uploaded(
     assert not hub.calls("POST", "/commit/")
 
 
-def test_a_folder_built_without_an_owner_is_taken_over(
+def test_a_folder_built_without_an_owner_is_uploaded_under_the_tokens(
     hub: HubServer,
     faulty_run: Run,
     command: Callable[..., CommandResult],
@@ -287,11 +287,10 @@ def test_a_folder_built_without_an_owner_is_taken_over(
         monkeypatch.setenv(name, value)
     result = command(push_to_hub, *flags, "--upload-only")
     assert result.code == 0, result.out + result.err
-    assert not (tmp_path / "hub" / NAME).exists()
     found = hub.repo(f"ann/{NAME}").files()
-    assert found == _contents(tmp_path / "hub" / "ann" / NAME)
+    assert found == _contents(tmp_path / "hub" / NAME)
     assert b"YOUR_HF_USERNAME" not in found["README.md"]
-    shutil.rmtree(tmp_path / "hub" / "ann")
+    shutil.rmtree(tmp_path / "hub")
     missing = command(push_to_hub, *flags, "--upload-only")
     missing.assert_refused("There is no complete folder")
 
@@ -305,3 +304,47 @@ def test_two_at_once_do_not_write_into_each_other(faulty_run: Run, tmp_path: Pat
     assert "Another process is publishing" in err
     first.send_signal(signal.SIGINT)
     assert first.wait(timeout=30) == 3
+
+
+def test_two_signals_at_once_end_as_one(faulty_run: Run, tmp_path: Path) -> None:
+    process = _publishing(faulty_run, tmp_path, "--no-upload", TOY_FAULT="hang:step:5")
+    _await(process, "Evaluating")
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, out + err
+    assert set(_contents(tmp_path / "hub" / "club" / NAME)) >= ALWAYS
+
+
+def test_a_reader_that_goes_away_ends_nothing(faulty_run: Run, tmp_path: Path) -> None:
+    process = _publishing(faulty_run, tmp_path, "--no-upload")
+    _await(process, "Loading")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(timeout=60)
+    assert set(_contents(tmp_path / "hub" / "club" / NAME)) >= {*ALWAYS, "results.json", "replay.mp4"}
+
+
+@pytest.mark.parametrize("fault", ["hang:step:5", "pause:step:0"])
+def test_after_a_kill_no_process_is_left(fault: str, faulty_run: Run, tmp_path: Path) -> None:
+    process = _publishing(faulty_run, tmp_path, "--no-upload", TOY_FAULT=fault)
+    _await(process, "Evaluating")
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while _running_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _running_in(tmp_path)
+
+
+def _running_in(folder: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").resolve() == folder.resolve() and (entry / "stat").read_text().split()[2] != "Z":
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
