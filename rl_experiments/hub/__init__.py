@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rl_experiments.hub.bundle import Bundle
     from rl_experiments.hub.download import DownloadError, download_run
-    from rl_experiments.hub.publishing import Publication, publish
+    from rl_experiments.hub.publication import Publication
+    from rl_experiments.hub.publishing import publish
     from rl_experiments.hub.reuploading import Reupload, upload_built
 
 _HOMES = {
     "Bundle": "bundle",
     "DownloadError": "download",
-    "Publication": "publishing",
+    "Publication": "publication",
     "Reupload": "reuploading",
     "download_run": "download",
     "publish": "publishing",
