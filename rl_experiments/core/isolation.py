@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -23,6 +23,7 @@ from rl_experiments.core.processes import end_with_parent
 Beat = Callable[[int], None]
 """Tells that the work goes on, and how far it is."""
 _LONGEST_SILENCE = 0.1
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_WITH_THE_DEAD = 5.0
 
 
@@ -60,9 +61,10 @@ def run_isolated(
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             stream.flush()
     process = context.Process(target=_child, args=(function, receiver, sender, n_threads))
-    process.start()
-    sender.close()
     try:
+        with _no_signals():  # one that came in the middle of the fork would leave a process that nobody ends
+            process.start()
+        sender.close()
         while receiver.poll(deadline):
             kind, value = receiver.recv()
             if kind == "beat" and on_beat is not None:
@@ -82,10 +84,21 @@ def run_isolated(
 
 def _end(process: Any) -> None:
     """End the process and those that it started, such as an encoder."""
+    if process.pid is None:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join()
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def describe_error(error: BaseException) -> str:
@@ -110,9 +123,10 @@ def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connec
     receiver.close()
     # A group of its own: Ctrl-C in a terminal is for the parent, and all that starts here ends together.
     os.setpgid(0, 0)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n_threads)
     last = 0.0
