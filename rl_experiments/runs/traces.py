@@ -107,7 +107,8 @@ def _episodes(file: Path) -> list[tuple[float, float, int]]:
     """:return: time, return and length of each episode of a Monitor log; nothing where it is no such log"""
     try:
         with open_plain(file, _LARGEST) as stream:
-            lines = stream.read().decode("utf-8").splitlines()
+            whole = stream.read().rpartition(b"\n")[0]  # the last line may be half-written
+        lines = whole.decode("utf-8").splitlines()
         return [(float(row["t"]), float(row["r"]), int(row["l"])) for row in csv.DictReader(lines[1:])]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error, RLExperimentsError):
         return []
