@@ -147,7 +147,7 @@ class Training:
             if number is None and reason is not None:
                 print(f"Stopped after {steps} steps: {reason}")
             print(f"Saved to {self.run.path}")
-        return TrainingResult(self.run, self.model, status, steps, seconds, number, reason)
+        return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
