@@ -13,7 +13,10 @@ COMMANDS = {
     "enjoy": "watch and score a trained agent",
     "push_to_hub": "publish a trained agent",
     "load_from_hub": "get a published agent back",
+    "list": "show all runs: how far they came, and which still train",
 }
+_MODULES = {"list": "list_runs"}
+"""Commands whose module has another name, by which they can be called too."""
 
 
 def usage() -> str:
@@ -29,11 +32,11 @@ def main() -> int:
         print(usage())
         return 0 if len(sys.argv) > 1 else 2
     name = sys.argv[1].replace("-", "_")
-    if name not in COMMANDS:
+    if name not in COMMANDS and name not in _MODULES.values():
         print(f"Error: there is no command '{sys.argv[1]}'.{hint(name, COMMANDS)}", file=sys.stderr)
         return 2
     del sys.argv[1]
-    command = importlib.import_module(f"rl_experiments.{name}")
+    command = importlib.import_module(f"rl_experiments.{_MODULES.get(name, name)}")
     return run_command(command.main)
 
 

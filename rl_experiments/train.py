@@ -32,7 +32,7 @@ def build_parser() -> Parser:
         help="Search for hyperparameters instead of training once.",
     )
     add_settings(tuning, Study)  # type: ignore[arg-type]
-    parser.mark_ours("--trust")
+    parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time")
     parser.add_ours(
         "--dry-run",
         action="store_true",

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
 
@@ -66,6 +67,31 @@ def check_plain_file(path: Path, largest: int | None = None, within: Path | None
         raise NotFoundError(f"There is no file {path}") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    _check_status(path, status, largest)
+
+
+def open_plain(path: str | Path, largest: int) -> BinaryIO:
+    """
+    Open a file to read without waiting for a pipe; it is looked at only once, since a list of runs opens many.
+
+    :param largest: most bytes that it may have
+    :raises FileNotFoundError: if it is not there
+    :raises UntrustedError: if it is a symbolic link that leads out of its folder
+    :raises ConfigurationError: if it is a pipe, a device or a folder, or too large
+    """
+    path = Path(path)
+    if path.is_symlink():
+        check_plain_file(path, largest, within=path.parent)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_status(path, os.fstat(descriptor), largest)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_status(path: Path, status: os.stat_result, largest: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise ConfigurationError(f"{path} is {kind}. Expected a file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -15,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import ConfigurationError, UntrustedError
-from rl_experiments.core.files import check_plain_file, write_text
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
+from rl_experiments.core.files import open_plain, write_text
+from rl_experiments.core.processes import start_of
 from rl_experiments.runs.folder import Run
 
 SCHEMA_VERSION = 1
@@ -57,7 +59,7 @@ class RunRecord:
                 "status": RUNNING,
                 "algorithm": run.algorithm,
                 **content,
-                "process": {"pid": os.getpid(), "host": socket.gethostname()},
+                "process": {"pid": os.getpid(), "host": socket.gethostname(), "started": start_of(os.getpid())},
                 "versions": versions(),
                 "git_commit": git_commit(Path.cwd()),
                 "hardware": hardware(),
@@ -73,24 +75,17 @@ class RunRecord:
         :return: the record, empty where the run has none (the zoo's have not)
         :raises ConfigurationError: if the file is damaged
         """
-        file = run.path / "run.json"
-        if not os.path.lexists(file):
-            return {}
-        try:
-            check_plain_file(file, _LARGEST, within=run.path)
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError, UntrustedError) as error:
-            raise ConfigurationError(f"{file} is damaged: {error}") from None
-        if not isinstance(content, dict):
-            raise ConfigurationError(f"{file} is damaged: it holds no mapping")
-        for key in _MAPPINGS:
-            if not isinstance(content.get(key, {}), dict):
-                raise ConfigurationError(f"{file} is damaged: '{key}' must be a mapping, but got {content[key]!r:.80}")
-        return content
+        return read_record(run.path)
+
+    def update(self, **content: Any) -> None:
+        """Write how far a run is that goes on."""
+        self.content.update(_finite(content))
+        self.content["timings"] = {**self.content.get("timings", {}), "updated": now()}
+        self.write()
 
     def finish(self, status: str, reason: str | None = None, **content: Any) -> None:
         """Write how the run ended."""
-        self.content.update(content)
+        self.content.update(_finite(content))
         self.content["status"] = status
         if reason:
             self.content["reason"] = reason
@@ -100,6 +95,36 @@ class RunRecord:
     def write(self) -> None:
         """Write the file."""
         write_text(self._file, json.dumps(self.content, indent=2, default=str) + "\n")
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """
+    :param folder: of a run
+    :return: the record, empty where the run has none (the zoo's have not)
+    :raises ConfigurationError: if the file is damaged
+    """
+    file = Path(folder, "run.json")
+    try:
+        with open_plain(file, _LARGEST) as stream:
+            content = json.loads(stream.read())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError, RLExperimentsError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{file} is damaged: {reason}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file} is damaged: it holds no mapping")
+    for key in _MAPPINGS:
+        if not isinstance(content.get(key, {}), dict):
+            raise ConfigurationError(f"{file} is damaged: '{key}' must be a mapping, but got {content[key]!r:.80}")
+    return content
+
+
+def _finite(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinite numbers and no NaN."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
+    }
 
 
 def now() -> str:

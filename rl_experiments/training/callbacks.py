@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,18 @@ from rl_experiments.runs import Run
 from rl_experiments.training.stopping import StopRequest
 
 
-def save_with_statistics(model: Any, path: Path, statistics: Path) -> None:
-    """Write a model and, where it has one, the normalisation of this moment."""
+def save_with_statistics(model: Any, path: Path, statistics: Path) -> list[Path]:
+    """
+    Write a model and, where it has one, the normalisation of this moment.
+
+    :return: the files, the model first
+    """
     normalization = model.get_vec_normalize_env()
     if normalization is not None:
         with replacing(statistics) as temporary:
             normalization.save(str(temporary))
     save_model(model, path)
+    return [path] if normalization is None else [path, statistics]
 
 
 class PeriodicEvaluation(BaseCallback):
@@ -69,6 +76,13 @@ class PeriodicEvaluation(BaseCallback):
         self.last: Evaluation | None = None
         self._timesteps: list[int] = []
         self._evaluations: list[Evaluation] = []
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The last and the best mean return as the run's record names them; nothing before the first evaluation."""
+        if self.last is None:
+            return {}
+        return {"last_mean_reward": self.last.mean_reward, "best_mean_reward": float(self.best_mean_reward)}
 
     def _on_step(self) -> bool:
         if self.n_calls % self.freq == 0:
@@ -135,23 +149,79 @@ class PeriodicCheckpoint(BaseCallback):
     :param run: where it goes
     :param freq: every so many calls
     :param with_replay_buffer: save the replay buffer too, where there is one
+    :param keep_last: how many of those that it wrote itself stay; all if None
     """
 
-    def __init__(self, run: Run, freq: int, with_replay_buffer: bool = False, verbose: int = 1) -> None:
+    def __init__(
+        self,
+        run: Run,
+        freq: int,
+        with_replay_buffer: bool = False,
+        verbose: int = 1,
+        keep_last: int | None = None,
+    ) -> None:
         super().__init__(verbose)
         self.run = run
         self.freq = freq
         self.with_replay_buffer = with_replay_buffer
+        self.keep_last = keep_last
+        self.written: list[list[Path]] = []
 
     def _on_step(self) -> bool:
         if self.n_calls % self.freq == 0:
-            path = self.run.checkpoint(self.num_timesteps)
-            save_with_statistics(self.model, path, self.run.checkpoint_statistics(self.num_timesteps))
-            if self.with_replay_buffer and getattr(self.model, "replay_buffer", None) is not None:
-                with replacing(self.run.path / f"rl_model_replay_buffer_{self.num_timesteps}_steps.pkl") as temporary:
-                    self.model.save_replay_buffer(temporary)  # type: ignore[attr-defined]
-            if self.verbose > 1:
-                print(f"Saving model checkpoint to {path}")
+            self.written.append(self._save())
+            if self.keep_last is not None:
+                self._remove(self.keep_last)
+        return True
+
+    def _save(self) -> list[Path]:
+        """:return: the files of the checkpoint, the model first"""
+        steps = self.num_timesteps
+        files = save_with_statistics(self.model, self.run.checkpoint(steps), self.run.checkpoint_statistics(steps))
+        if self.with_replay_buffer and getattr(self.model, "replay_buffer", None) is not None:
+            files.append(self.run.path / f"rl_model_replay_buffer_{steps}_steps.pkl")
+            with replacing(files[-1]) as temporary:
+                self.model.save_replay_buffer(temporary)  # type: ignore[attr-defined]
+        if self.verbose > 1:
+            print(f"Saving model checkpoint to {files[0]}")
+        return files
+
+    def _remove(self, keep_last: int) -> None:
+        """The model goes first: alone, it would be taken for one with the normalisation at the end."""
+        while len(self.written) > keep_last:
+            for file in self.written.pop(0):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+
+class KeepRecord(BaseCallback):
+    """
+    Keeps the run's record true while it trains: after each evaluation, and once a minute between them.
+
+    :param write: writes the record
+    :param evaluation: what evaluates, if anything does
+    :param seconds: between two records at most
+    """
+
+    def __init__(
+        self, write: Callable[[], None], evaluation: PeriodicEvaluation | None = None, seconds: float = 60.0
+    ) -> None:
+        super().__init__()
+        self.write = write
+        self.evaluation = evaluation
+        self.seconds = seconds
+        self._written = 0.0
+        self._seen: Evaluation | None = None
+
+    def _on_training_start(self) -> None:
+        self._written = time.monotonic()
+
+    def _on_step(self) -> bool:
+        newest = None if self.evaluation is None else self.evaluation.last
+        if newest is not self._seen or time.monotonic() - self._written >= self.seconds:
+            with contextlib.suppress(OSError):  # a moment without the disk is no end of a training
+                self.write()
+            self._seen, self._written = newest, time.monotonic()
         return True
 
 

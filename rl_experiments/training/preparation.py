@@ -19,6 +19,7 @@ from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
 from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters, resolve
+from rl_experiments.training.early_stopping import check_stopping, remarks_on_stopping
 from rl_experiments.training.rehearsal import rehearse
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
@@ -76,6 +77,7 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
     _check_numbers(experiment)
+    check_stopping(experiment)
     _check_surroundings(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
@@ -108,6 +110,8 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         vec_env=experiment.vec_env,
         tries=tries,
     )
+    remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
+    configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
         rehearse(configuration, synthetic)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):

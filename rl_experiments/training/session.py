@@ -26,6 +26,7 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
 from rl_experiments.training import threads
 from rl_experiments.training.callbacks import (
+    KeepRecord,
     PeriodicCheckpoint,
     PeriodicEvaluation,
     Progress,
@@ -34,6 +35,7 @@ from rl_experiments.training.callbacks import (
     save_with_statistics,
 )
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
+from rl_experiments.training.early_stopping import EarlyStopping, StoppedEarly
 from rl_experiments.training.learning import Evaluators, learn_arguments, load_replay_buffer
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.stopping import StopRequest, to_stderr
@@ -49,6 +51,7 @@ class TrainingResult:
     :param steps: environment steps that were done
     :param seconds: how long the training took
     :param signal: the signal that ended it, or None
+    :param reason: why it ended before its budget was spent, or None
     """
 
     run: Run
@@ -57,6 +60,7 @@ class TrainingResult:
     steps: int
     seconds: float
     signal: int | None = None
+    reason: str | None = None
 
 
 class Training:
@@ -76,6 +80,12 @@ class Training:
         self._progress: Progress | None = None
         self._record: RunRecord | None = None
         self._stop = stop
+        self._early_stopping = EarlyStopping(
+            self.experiment.stop_at_reward,
+            self.experiment.patience,
+            self.experiment.max_time,
+            by_raising=self._ignores_callbacks,
+        )
         try:
             self._start_tracking()
             self.env = self._make_envs(self.configuration.n_envs, training=True)
@@ -89,6 +99,10 @@ class Training:
     def has_trained(self) -> bool:
         """Whether there is anything to keep."""
         return self._learning and self.model.num_timesteps > 0
+
+    @property
+    def _ignores_callbacks(self) -> bool:
+        return self.configuration.algorithm.name == "ars"
 
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
@@ -104,6 +118,8 @@ class Training:
             finally:
                 # What follows is saving, which a signal must not end.
                 self._stop.waits = self.has_trained
+        except StoppedEarly:
+            pass
         except KeyboardInterrupt:
             if not self.has_trained:
                 raise
@@ -117,18 +133,21 @@ class Training:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
+        reason = self._early_stopping.reason if number is None else signal.Signals(number).name
         steps = self.model.num_timesteps
         try:
             self._save()
-            self._finish(status, seconds, None if number is None else signal.Signals(number).name)
+            self._finish(status, seconds, reason)
         except OSError as error:
             self._record_failure(error, seconds)
             raise TrainingError(
                 f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
             ) from error
         if self.experiment.verbose > 0:
+            if number is None and reason is not None:
+                print(f"Stopped after {steps} steps: {reason}")
             print(f"Saved to {self.run.path}")
-        return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal)
+        return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
@@ -198,7 +217,11 @@ class Training:
         steps_per_call = configuration.hyperparameters.n_envs
         if experiment.save_freq > 0:
             freq = max(experiment.save_freq // steps_per_call, 1)
-            callbacks.append(PeriodicCheckpoint(self.run, freq, experiment.save_replay_buffer, experiment.verbose))
+            callbacks.append(
+                PeriodicCheckpoint(
+                    self.run, freq, experiment.save_replay_buffer, experiment.verbose, experiment.keep_last
+                )
+            )
         if experiment.eval_freq > 0:
             agent = SB3Agent(self.model, configuration.algorithm)
             self._evaluation = PeriodicEvaluation(
@@ -209,10 +232,12 @@ class Training:
                 experiment.eval_episodes,
                 not configuration.recipe.acts_stochastically,
                 experiment.verbose,
+                on_evaluation=self._early_stopping.hear,
                 stop=self._stop,
             )
             callbacks.append(self._evaluation)
-        return [*callbacks, StopWhenAsked(self._stop, by_raising=configuration.algorithm.name == "ars")]
+        callbacks += [KeepRecord(self._keep_record, self._evaluation), self._early_stopping]
+        return [*callbacks, StopWhenAsked(self._stop, by_raising=self._ignores_callbacks)]
 
     def _write_configuration(self) -> None:
         experiment, configuration = self.experiment, self.configuration
@@ -238,6 +263,13 @@ class Training:
             },
             remarks=list(configuration.remarks),
         )
+
+    def _keep_record(self) -> None:
+        assert self._record is not None
+        self._record.update(steps=int(self.model.num_timesteps), **self._scores())
+
+    def _scores(self) -> dict[str, float | None]:
+        return {} if self._evaluation is None else self._evaluation.scores
 
     def _save(self) -> None:
         save_with_statistics(self.model, self.run.final_model, self.run.final_statistics)
@@ -274,16 +306,10 @@ class Training:
     def _finish(self, status: str, seconds: float, reason: str | None) -> None:
         assert self._record is not None
         steps = int(self.model.num_timesteps)
-        scores: dict[str, Any] = {}
-        if self._evaluation is not None and self._evaluation.last is not None:
-            scores = {
-                "last_mean_reward": self._evaluation.last.mean_reward,
-                "best_mean_reward": float(self._evaluation.best_mean_reward),
-            }
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
-        self._record.finish(status, reason, steps=steps, **scores)
+        self._record.finish(status, reason, steps=steps, **self._scores())
 
     def _start_tracking(self) -> None:
         experiment = self.experiment

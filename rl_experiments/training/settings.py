@@ -61,6 +61,10 @@ class Experiment:
     n_eval_envs: int = option(1, "Environments of an evaluation.")
     save_freq: int = option(-1, "Save the model every so many steps; never if negative.")
     save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
+    keep_last: int | None = option(None, "Keep only so many of the run's last checkpoints; all by default.", parse=int)
+    stop_at_reward: float | None = option(None, "End when the mean return of an evaluation reaches this.", parse=float)
+    patience: int | None = option(None, "End after so many evaluations in a row without a better one.", parse=int)
+    max_time: float | None = option(None, "End after so many minutes of training.", parse=float)
     log_folder: str = option("logs", "Folder of all runs.", flags=("-f",))
     seed: int = option(-1, "Seed of everything random; drawn if negative.")
     vec_env: str = option(

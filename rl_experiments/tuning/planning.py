@@ -133,6 +133,9 @@ def _check_settings(experiment: Experiment, settings: Study) -> None:
         raise ConfigurationError("-optimize trains every trial from the beginning: it does not go with -i")
     if experiment.trial_id is not None:
         raise ConfigurationError("--trial-id trains with the hyperparameters of a trial: it does not go with -optimize")
+    for name in ("stop_at_reward", "patience", "max_time", "keep_last"):
+        if getattr(experiment, name) is not None:
+            raise ConfigurationError(f"{name} is for a single training: the trials of -optimize are ended by --pruner")
     for name in ("n_trials", "max_total_trials", "n_evaluations"):
         value = getattr(settings, name)
         if value is not None and value < 1:

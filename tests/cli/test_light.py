@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rl_experiments.__main__ import COMMANDS
+from rl_experiments.__main__ import _MODULES, COMMANDS
 from tests.conftest import ROOT
 from tests.helpers.commands import CommandResult, run_module, run_python
 
@@ -21,7 +21,8 @@ except SystemExit as stop:
     code = stop.code
 json.dump([code or 0, [name for name in {heavy!r} if name in sys.modules]], open("probe.json", "w"))
 """
-PRESENT = [name for name in COMMANDS if (ROOT / "rl_experiments" / f"{name}.py").is_file()]
+MODULES = [_MODULES.get(name, name) for name in COMMANDS]
+PRESENT = [name for name in MODULES if (ROOT / "rl_experiments" / f"{name}.py").is_file()]
 
 
 def _probe(command: str, *arguments: str, cwd: Path) -> tuple[int, list[str], CommandResult]:

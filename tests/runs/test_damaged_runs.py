@@ -123,7 +123,7 @@ CONFIGURATIONS = {
     "unsafe-tag": ("a: !!python/object/apply:os.system [true]", ["os.system"]),
     "mixed-keys": ("1: 2\na: 3", ["names as keys", "1"]),
     "keys-of-the-environment": ("env_kwargs: {1: 2}", ["env_kwargs", "names as keys"]),
-    "info-keywords": ("monitor_kwargs: {info_keywords: 5}", ["info_keywords", "list of names", "5"]),
+    "info-keywords": ("monitor_kwargs: {info_keywords: 5}", ["info_keywords", "list of words", "5"]),
     "unknown-monitor-argument": ("monitor_kwargs: {info_keyword: [a]}", ["'info_keyword'", "'info_keywords'"]),
     "frames": ("frame_stack: 1000000000000", ["frame_stack", "1,000,000,000,000"]),
     "large": ("# " + "x" * (1 << 20), ["1,048,5"]),
