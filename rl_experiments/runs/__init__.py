@@ -1,5 +1,6 @@
 """Runs on disk: the folder, its record, finding runs and loading agents from them."""
 
+from rl_experiments.runs import checkpoints
 from rl_experiments.runs.finding import find_run
 from rl_experiments.runs.folder import BEST, FINAL, LAST_CHECKPOINT, Run, SavedModel
 from rl_experiments.runs.loading import LoadedAgent, load_agent, open_run, run_recipe
@@ -19,6 +20,7 @@ __all__ = [
     "RunRecord",
     "SavedModel",
     "check_statistics",
+    "checkpoints",
     "find_run",
     "load_agent",
     "open_run",

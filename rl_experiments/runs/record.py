@@ -57,7 +57,7 @@ class RunRecord:
                 "status": RUNNING,
                 "algorithm": run.algorithm,
                 **content,
-                "process": {"pid": os.getpid(), "host": socket.gethostname()},
+                "process": _process(),
                 "versions": versions(),
                 "git_commit": git_commit(Path.cwd()),
                 "hardware": hardware(),
@@ -88,6 +88,13 @@ class RunRecord:
                 raise ConfigurationError(f"{file} is damaged: '{key}' must be a mapping, but got {content[key]!r:.80}")
         return content
 
+    def resume(self, steps: int, command: str, n_timesteps: int) -> None:
+        """Note that the run goes on from a checkpoint, without writing it yet."""
+        self.content.pop("reason", None)
+        self.content.get("timings", {}).pop("ended", None)
+        resumed = [*self.content.get("resumed", []), {"steps": steps, "time": now(), "command": command}]
+        self.content.update(status=RUNNING, n_timesteps=n_timesteps, resumed=resumed, process=_process())
+
     def finish(self, status: str, reason: str | None = None, **content: Any) -> None:
         """Write how the run ended."""
         self.content.update(content)
@@ -100,6 +107,10 @@ class RunRecord:
     def write(self) -> None:
         """Write the file."""
         write_text(self._file, json.dumps(self.content, indent=2, default=str) + "\n")
+
+
+def _process() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
 def now() -> str:

@@ -12,9 +12,10 @@ import numpy as np
 
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.config import grammar
+from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
-from rl_experiments.core.symbols import remember_use
+from rl_experiments.core.symbols import Trust, remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
@@ -62,11 +63,19 @@ class Prepared:
         )
 
 
-def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None = None) -> Prepared:
+def prepare(
+    experiment: Experiment,
+    trial: tuple[str, Mapping[str, Any]] | None = None,
+    *,
+    hyperparameters: Hyperparameters | None = None,
+    trust: Trust | None = None,
+) -> Prepared:
     """
     Check an experiment without training, and draw its seed if it has none.
 
     :param trial: (origin, values) of a tuned trial
+    :param hyperparameters: those of a run that goes on; if None, they are looked up
+    :param trust: what these may name; if None, anything, since they are the user's own
     """
     if experiment.trial_id is not None and trial is None:
         raise ConfigurationError(
@@ -81,14 +90,15 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     if seed >= 2**32:
         raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
     experiment = replace(experiment, seed=seed)
-    hyperparameters = merge_hyperparameters(
-        algorithm,
-        experiment.env,
-        tuple(experiment.gym_packages),
-        experiment.conf_file,
-        trial,
-        experiment.hyperparams or {},
-    )
+    if hyperparameters is None:
+        hyperparameters = merge_hyperparameters(
+            algorithm,
+            experiment.env,
+            tuple(experiment.gym_packages),
+            experiment.conf_file,
+            trial,
+            experiment.hyperparams or {},
+        )
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
@@ -107,6 +117,7 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         trust_pickles=experiment.trust,
         vec_env=experiment.vec_env,
         tries=tries,
+        trust=trust,
     )
     if tries:
         rehearse(configuration, synthetic)

@@ -59,7 +59,10 @@ class Experiment:
     )
     eval_episodes: int = option(5, "Episodes of one evaluation.")
     n_eval_envs: int = option(1, "Environments of an evaluation.")
-    save_freq: int = option(-1, "Save the model every so many steps; never if negative.")
+    save_freq: int = option(
+        -1, "Keep a model every so many steps, and write the checkpoints for --resume then; every 50,000 if negative."
+    )
+    save_every: float | None = option(None, "Write a checkpoint for --resume every so many minutes too.", parse=float)
     save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
     log_folder: str = option("logs", "Folder of all runs.", flags=("-f",))
     seed: int = option(-1, "Seed of everything random; drawn if negative.")
