@@ -88,11 +88,6 @@ class Snapshot:
                     self._add(f"{place}/{name}", value)
         return self
 
-    def add(self, place: str, value: Any) -> Snapshot:
-        """Add one value."""
-        self._add(place, value)
-        return self
-
     def _add(self, place: str, value: Any) -> None:
         native = self._rules.native_of(value)
         if native is not None:
@@ -139,24 +134,18 @@ def put(roots: Mapping[str, Any], values: Mapping[str, Any], rules: Rules) -> No
     :param values: of a snapshot
     """
     for place, value in values.items():
-        names = place.split("/")
-        owner: Any = roots[names[0]]
-        if len(names) == 1:
-            _set(owner, value, rules)
-            continue
-        for name in names[1:-1]:
+        root, *names = place.split("/")
+        owner: Any = roots[root]
+        for name in names[:-1]:
             owner = _get(owner, name)
-        current = _get(owner, names[-1], None)
-        if rules.native_of(current) is not None:
-            _set(current, value, rules)
+        current = _get(owner, names[-1])
+        native = rules.native_of(current)
+        if native is not None:
+            native.put(current, value)
         elif _is_text(current):
             current[...] = np.array(value, current.dtype)
-        elif isinstance(owner, dict):
-            owner[names[-1]] = value
-        elif isinstance(owner, (list, deque)):
-            owner[int(names[-1])] = value
         else:
-            vars(owner)[names[-1]] = value
+            _assign(owner, names[-1], _laid_out_as(current, value))
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
@@ -187,19 +176,32 @@ def _items(value: Any) -> Iterator[tuple[str, Any]] | None:
     return None
 
 
-def _get(owner: Any, name: str, *default: Any) -> Any:
-    if isinstance(owner, dict):
-        return owner.get(name, *default) if default else owner[name]
+def _get(owner: Any, name: str) -> Any:
     if isinstance(owner, (list, tuple, deque)):
         return owner[int(name)]
-    return vars(owner).get(name, *default) if default else vars(owner)[name]
+    return (owner if isinstance(owner, dict) else vars(owner)).get(name)
 
 
-def _set(target: Any, value: Any, rules: Rules) -> None:
-    native = rules.native_of(target)
-    if native is None:
-        raise TypeError(f"the state of a {type(target).__name__} cannot be set")
-    native.put(target, value)
+def _assign(owner: Any, name: str, value: Any) -> None:
+    if isinstance(owner, (list, deque)):
+        owner[int(name)] = value
+    else:
+        (owner if isinstance(owner, dict) else vars(owner))[name] = value
+
+
+def _laid_out_as(current: Any, value: Any) -> Any:
+    """
+    A pickle forgets how an array lies in memory (pictures with their channels moved), and libraries choose by that how
+    they compute, down to the last bit.
+    """
+    if isinstance(value, dict) and isinstance(current, dict):
+        return {key: _laid_out_as(current.get(key), item) for key, item in value.items()}
+    is_array = isinstance(value, np.ndarray) and isinstance(current, np.ndarray)
+    if not is_array or value.shape != current.shape or value.dtype != current.dtype:
+        return value
+    array = np.empty_like(current)
+    array[...] = value
+    return array
 
 
 class _Pickler(pickle.Pickler):
