@@ -18,7 +18,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.snapshots import is_plain
 from rl_experiments.runs.checkpoints import Checkpoint, link
 
-_ROWS_OF_SEGMENT = 10_000
+_ROWS_OF_SEGMENT, _ROWS_OF_BLOCK = 10_000, 256
 _INDEX = "replay.npz"
 _CHANGING = ("ep_start", "ep_length")
 """Of hindsight replay: rows change when their episode ends, and when it is overwritten."""
@@ -78,7 +78,7 @@ class ReplayState:
         for start in range(written, total, _ROWS_OF_SEGMENT):
             new = _Segment(start, min(start + _ROWS_OF_SEGMENT, total))
             positions = self._positions(new.start, new.stop, total, buffer.pos)
-            _write(folder / new.name, {name: array[positions] for name, array in _arrays(buffer).items()})
+            _write(folder / new.name, _arrays(buffer), positions)
         self._write_index(folder)
         state = {"rows": total, "rows_before": self._rows_before, "pos": buffer.pos, "full": buffer.full}
         if hasattr(buffer, "_current_ep_start"):
@@ -103,8 +103,7 @@ class ReplayState:
             if first > reached:
                 break
             positions = self._positions(first, stop, total, pos)
-            for name, rows in _read(checkpoint.file(segment.name)).items():
-                arrays[name][positions] = rows[first - segment.start : stop - segment.start]
+            _read(checkpoint.file(segment.name), arrays, positions, first - segment.start)
             reached = max(reached, stop)
         if reached < total:
             raise ConfigurationError(f"{checkpoint.path} lacks rows of the replay buffer")
@@ -157,41 +156,54 @@ def _is_image(array: np.ndarray) -> bool:
     return array.dtype == np.uint8 and array.ndim == 5
 
 
-def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _write(path: Path, arrays: Mapping[str, np.ndarray], positions: np.ndarray) -> None:
     """Stacked frames and next observations repeat pictures: each is written once."""
     content: dict[str, np.ndarray] = {}
     tables: dict[tuple[int, ...], dict[bytes, int]] = {}
     for name, array in arrays.items():
         if not _is_image(array):
-            content[name] = array
+            content[name] = array[positions]
             continue
         shape = array.shape[-2:]
         table = tables.setdefault(shape, {})
-        planes = array.reshape(-1, *shape)
-        indices = [table.setdefault(plane.tobytes(), len(table)) for plane in planes]
-        content[f"indices/{shape[0]}x{shape[1]}/{name}"] = np.array(indices, np.int32).reshape(array.shape[:3])
+        indices = [
+            table.setdefault(picture.tobytes(), len(table))
+            for block in _blocks(positions)
+            for picture in array[positions[block]].reshape(-1, *shape)
+        ]
+        rows = np.array(indices, np.int32).reshape(len(positions), *array.shape[1:3])
+        content[f"indices/{shape[0]}x{shape[1]}/{name}"] = rows
     for shape, table in tables.items():
         pictures = np.frombuffer(b"".join(table), np.uint8).reshape(-1, *shape)
         content[f"pictures/{shape[0]}x{shape[1]}"] = pictures
     _save(path, content)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, arrays: Mapping[str, np.ndarray], positions: np.ndarray, skipped: int) -> None:
+    """Fill the positions from a file, without its first rows."""
+    rows = slice(skipped, skipped + len(positions))
     with np.load(path, allow_pickle=False) as content:
         pictures = {name: content[name] for name in content.files if name.startswith("pictures/")}
-        arrays: dict[str, np.ndarray] = {}
         for name in content.files:
             if name.startswith("indices/"):
                 _, shape, target = name.split("/", 2)
-                arrays[target] = pictures[f"pictures/{shape}"][content[name]]
+                indices = content[name][rows]
+                for block in _blocks(positions):
+                    arrays[target][positions[block]] = pictures[f"pictures/{shape}"][indices[block]]
             elif name not in pictures:
-                arrays[name] = content[name]
-        return arrays
+                arrays[name][positions] = content[name][rows]
+
+
+def _blocks(positions: np.ndarray) -> list[slice]:
+    """Parts whose pictures fit into memory easily."""
+    return [slice(start, start + _ROWS_OF_BLOCK) for start in range(0, len(positions), _ROWS_OF_BLOCK)]
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """As ``numpy.savez_compressed``, at the fastest of zlib's levels."""
+    """As ``numpy.savez``; what is worth it is compressed, at the fastest of zlib's levels."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+            # Observations that are no pictures hardly get smaller, and would take most of the time.
+            member = zipfile.ZipInfo(f"{name}.npy") if array.dtype.kind == "f" and array.ndim > 2 else f"{name}.npy"
+            with archive.open(member, "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)

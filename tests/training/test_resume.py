@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -236,7 +237,7 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     else:
         file.write_bytes(file.read_bytes()[:20])
-    result = _resume(command, "--resume", str(run.path))
+    result = _resume(command, "--resume", str(run.path), "--verbose", "1")
     assert result.code == 0, result.err
     assert f"The checkpoint {second} is skipped" in result.err
     assert f"at {checkpoints.read(first).steps:,} of 400 steps" in result.out
@@ -257,23 +258,17 @@ def test_a_run_without_a_checkpoint_cannot_be_resumed(command: Any, ppo_run: Run
 def test_a_checkpoint_that_cannot_be_written_costs_no_more_than_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = _experiment("ppo", tmp_path / "logs")
-    folder = tmp_path / "logs" / "ppo" / "CartPole-v1_1"
-    original = Run.create
-
-    def create(*arguments: Any) -> Run:
-        run = original(*arguments)
-        (run.path / "checkpoints").write_text("in the way")
-        return run
-
-    Run.create = staticmethod(create)  # type: ignore[method-assign]
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The state of a checkpoint is larger than that, the model at the end is not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32_000, limit[1]))
     try:
-        result = experiment.run()
+        result = _experiment("ppo", tmp_path).run()
     finally:
-        Run.create = staticmethod(original)  # type: ignore[method-assign]
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert result.status == "finished"
-    assert folder.joinpath("CartPole-v1.zip").is_file()
-    assert "The checkpoint at 128 steps cannot be written" in capsys.readouterr().err
+    assert result.run.final_model.is_file()
+    assert list((result.run.path / "checkpoints").iterdir()) == []
+    assert "The checkpoint at 128 steps cannot be written: File too large" in capsys.readouterr().err
 
 
 def test_an_error_leaves_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
