@@ -82,7 +82,7 @@ def _resumed(options: argparse.Namespace, given: argparse.Namespace) -> int:
     try:
         with StopRequest().listening() as stop, stop.deferred():
             from rl_experiments.training.resuming import resume_run
-        result = resume_run(named, None if options.resume == LATEST else options.resume)
+        result = resume_run(None if options.resume == LATEST else options.resume, **named)
     except Interrupted as interrupted:
         print(f"{signal.Signals(interrupted.number).name}: stopped; the run is as it was", file=sys.stderr)
         return 128 + interrupted.number

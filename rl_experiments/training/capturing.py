@@ -64,6 +64,8 @@ class TrainingState:
         self._rules = _callback_rules(callbacks)
         self.resets = False
         """Whether environments begin new episodes at checkpoints, because their state cannot be had."""
+        self.missing: list[str] = []
+        """What the last state that was taken does not hold."""
 
     def probe(self) -> tuple[list[str], list[str]]:
         """
@@ -83,12 +85,16 @@ class TrainingState:
             for name in _EXPLORATION
             if hasattr(owner, name)
         }
+        model, callbacks = self._of_model(), self._of_callbacks()
+        environments = {name: take_state(env, not self.resets) for name, env in self._envs.items()}
+        inside = [] if self.resets else [place for _, missing in environments.values() for place in missing]
+        self.missing = model.missing + callbacks.missing + inside
         state = {
             "resets": self.resets,
-            "model": self._of_model().values,
-            "callbacks": self._of_callbacks().values,
+            "model": model.values,
+            "callbacks": callbacks.values,
             "exploration": exploration,
-            "environments": {name: take_state(env, not self.resets)[0] for name, env in self._envs.items()},
+            "environments": {name: content for name, (content, _) in environments.items()},
             "generators": _take_generators(),
         }
         return pickle.dumps(state, protocol=4)

@@ -87,9 +87,10 @@ class ResumableCheckpoints(BaseCallback):
         self._last_time = time.monotonic()
         self._torch_state: torch.Tensor | None = None
         self._in_memory: _Captured | None = None
-        self._cost, self._boundary = 0.0, time.monotonic()
+        self._cost, self._kept_at = 0.0, time.monotonic()
         self._stops_since: float | None = None
         self._stopped = False
+        self._told: set[str] = set()
 
     @property
     def waits_for_start(self) -> bool:
@@ -142,8 +143,8 @@ class ResumableCheckpoints(BaseCallback):
                 self._stopped = self._stops_since is not None
             elif self._is_worth_keeping(now):
                 self._in_memory = self._capture()
-                self._cost = time.monotonic() - now
-        self._boundary = time.monotonic()
+                self._kept_at = time.monotonic()
+                self._cost = self._kept_at - now
 
     def _on_rollout_end(self) -> None:
         self._torch_state = torch.get_rng_state()
@@ -171,9 +172,9 @@ class ResumableCheckpoints(BaseCallback):
         return checkpoints.latest(self.run, to_stderr)
 
     def _is_worth_keeping(self, now: float) -> bool:
-        """Whether rollouts are so long that a signal will come within one, and cost so much more than their state."""
+        """Whether a signal would most likely come within a long rollout, and there was time enough since the last."""
         is_long = not self._comes_soon and self._replay is None
-        return is_long and now - self._boundary > self._cost / _MOST_OF_THE_TIME
+        return is_long and now - self._kept_at > self._cost / _MOST_OF_THE_TIME
 
     def _is_due_by_steps(self) -> bool:
         return self.model.num_timesteps // self._schedule.steps > self._last_steps // self._schedule.steps
@@ -207,6 +208,8 @@ class ResumableCheckpoints(BaseCallback):
                 known.update(linked)
             return captured.facts
 
+        for remark in self._lacking(self._state.missing):
+            to_stderr(f"Checkpoint at {captured.steps} steps: {remark}")
         try:
             checkpoint = checkpoints.write(self.run, captured.steps, fill, known)
         except OSError as error:
@@ -242,9 +245,16 @@ class ResumableCheckpoints(BaseCallback):
             self._state.begin_episodes(self._seed + self.model.num_timesteps)
         self._on_restore()
 
+    def _lacking(self, missing: list[str]) -> list[str]:
+        """:return: a remark on what was not said before"""
+        new = [place for place in missing if place not in self._told]
+        self._told.update(new)
+        return [f"a resumed run is not exactly the same, for it cannot hold {_some(new)}"] if new else []
+
     def _remarks(self) -> list[str]:
         """What a person should know who resumes this run one day."""
         environments, others = self._state.probe()
+        self._told.update(others)
         if self._replay is not None:
             others += self._replay.missing()
         remarks = []

@@ -189,9 +189,17 @@ def _read(path: Path, arrays: Mapping[str, np.ndarray], positions: np.ndarray, s
                 _, shape, target = name.split("/", 2)
                 indices = content[name][rows]
                 for block in _blocks(positions):
-                    arrays[target][positions[block]] = pictures[f"pictures/{shape}"][indices[block]]
+                    _place(arrays[target], positions[block], pictures[f"pictures/{shape}"], indices[block])
             elif name not in pictures:
                 arrays[name][positions] = content[name][rows]
+
+
+def _place(array: np.ndarray, positions: np.ndarray, pictures: np.ndarray, indices: np.ndarray) -> None:
+    first, stop = positions[0], positions[-1] + 1
+    if stop - first == len(positions):
+        np.take(pictures, indices, axis=0, out=array[first:stop], mode="clip")
+    else:  # around the buffer's end
+        array[positions] = pictures[indices]
 
 
 def _blocks(positions: np.ndarray) -> list[slice]:

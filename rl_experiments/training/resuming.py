@@ -17,7 +17,7 @@ from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.lock import holding, is_held
 from rl_experiments.training.checkpointing import MODEL
 from rl_experiments.training.preparation import Prepared, prepare
-from rl_experiments.training.session import Training, TrainingResult, resume_command
+from rl_experiments.training.session import Training, TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
@@ -26,12 +26,12 @@ _FREE = ("log_folder", "verbose", "progress", "log_interval", "gym_packages", "s
 """What may be said anew: it changes nothing of what is learned."""
 
 
-def resume_run(given: Mapping[str, Any], path: str | Path | None = None) -> TrainingResult:
+def resume_run(path: str | Path | None = None, **given: Any) -> TrainingResult:
     """
     Train on from the last checkpoint that is whole, in the same folder.
 
+    :param path: of the run; if None, the latest one of the algorithm and environment that was stopped or killed
     :param given: fields of :class:`Experiment` that the user said; all others are those of the run
-    :param path: of the run; if None, the latest one of the algorithm and environment that is not finished
     :raises RLExperimentsError: if there is none, or if it would become another experiment; the run stays as it is
     """
     with StopRequest().listening(to_stderr) as stop:
@@ -152,6 +152,3 @@ def _cut_monitors(run: Run, checkpoint: Checkpoint) -> None:
         if not file.is_file() or file.stat().st_size < size:
             raise NotFoundError(f"{file} lacks episodes from before the checkpoint {checkpoint.path}: restore the file")
         os.truncate(file, size)
-
-
-__all__ = ["resume_command", "resume_run"]

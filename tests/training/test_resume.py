@@ -68,7 +68,7 @@ def _experiment(name: str, folder: Path, **settings: Any) -> Any:
 def _check_equal(name: str, tmp_path: Path, **settings: Any) -> None:
     whole = _experiment(name, tmp_path / "whole", **settings).run().run
     killed = as_killed_after(whole, 0, tmp_path / "killed")
-    resume_run({"verbose": 0}, killed.path)
+    resume_run(killed.path)
     assert differences(outcome(whole), outcome(killed)) == []
     assert json.loads((killed.path / "run.json").read_text())["status"] == "finished"
 
@@ -101,13 +101,19 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], index: int = 0) -> Path:
+def _wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
     deadline = time.monotonic() + 60
-    while len(found := sorted(folder.glob("logs/*/*/checkpoints/[0-9]*"))) <= index:
+    while not (found := sorted(folder.glob(f"logs/*/*/{pattern}"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    return found[0].parents[1]
+    return next(parent for parent in found[0].parents if parent.name.endswith("_1"))
+
+
+def _undisturbed(command: Any, folder: Path, *arguments: str) -> Run:
+    result = command(train, "--num-threads", "1", "--verbose", "0", "-f", str(folder), *arguments)
+    assert result.code == 0, result.err
+    return open_run(next(folder.glob("*/*")))
 
 
 DQN = ("--algo", "dqn", "--env", "CartPole-v1", "--seed", "3", "--eval-freq", "700", "--eval-episodes", "2")
@@ -118,48 +124,78 @@ DQN_SMALL = (
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, pytest.param(0.17, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(delay: float, tmp_path: Path) -> None:
-    given = (*DQN, "-n", "4000", "--save-freq", "400", *DQN_SMALL)
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    whole, process = _start(tmp_path / "whole", *given), _start(tmp_path / "killed", *given)
-    path = _wait_for_checkpoint(tmp_path / "killed", process)
+def test_killed_at_any_moment(delay: float, command: Any, tmp_path: Path) -> None:
+    given = (*DQN, "-n", "3000", "--save-freq", "400", *DQN_SMALL)
+    process = _start(tmp_path, *given)
+    path = _wait_for(tmp_path, "checkpoints/[0-9]*", process)
     time.sleep(delay)
     process.kill()
     process.communicate()
-    resume_run({"verbose": 0}, path)
-    assert whole.wait(60) == 0, whole.communicate()
-    undisturbed = open_run(next((tmp_path / "whole").glob("logs/dqn/*")))
-    assert differences(outcome(undisturbed), outcome(open_run(path))) == []
+    resume_run(path)
+    assert differences(outcome(_undisturbed(command, tmp_path / "whole", *given)), outcome(open_run(path))) == []
+
+
+PPO = ("--env", "CartPole-v1", "--seed", "3", "--eval-freq", "700", "--eval-episodes", "2")
+PPO_SMALL = ("-params", "policy_kwargs:dict(net_arch=[8])", "n_envs:1", "n_steps:128", "batch_size:64", "n_epochs:2")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exact"),
-    [((*DQN, "-n", "100000", *DQN_SMALL), True), (("--env", "toy_envs:ToySlow-v0", "-n", "100000"), False)],
+    "arguments",
+    [(*DQN, "-n", "3000", "--save-freq", "400", *DQN_SMALL), (*PPO, "-n", "9000", "--save-freq", "500", *PPO_SMALL)],
     ids=["soon", "within a long rollout"],
 )
-def test_a_signal_ends_in_the_command_that_goes_on(arguments: tuple[str, ...], exact: bool, tmp_path: Path) -> None:
-    process = _start(tmp_path, *arguments, "--save-freq", "300" if exact else "100000")
-    if exact:
-        path = _wait_for_checkpoint(tmp_path, process)
-    else:
-        deadline = time.monotonic() + 60
-        while not (found := list(tmp_path.glob("logs/*/*/0.monitor.csv"))) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        path = found[0].parent
-        time.sleep(1.5)
-    before = checkpoints.checkpoints_of(open_run(path))
+def test_a_signal_leaves_a_checkpoint_and_the_command_that_goes_on(
+    arguments: tuple[str, ...], command: Any, tmp_path: Path
+) -> None:
+    process = _start(tmp_path, *arguments)
+    path = _wait_for(tmp_path, "checkpoints/[0-9]*", process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 143, out + err
     record = json.loads((path / "run.json").read_text())
+    latest = checkpoints.read(checkpoints.checkpoints_of(open_run(path))[-1])
     assert record["status"] == "interrupted"
-    command = f"python -m rl_experiments.train --resume logs/{path.parent.name}/{path.name}"
-    assert (command in out) is exact, out + err
-    if exact:
-        latest = checkpoints.read(checkpoints.checkpoints_of(open_run(path))[-1])
-        assert latest.steps > max(int(old.name) for old in before) or latest.path == before[-1]
-        assert 0 <= record["steps"] - latest.steps <= 4
+    assert 0 <= record["steps"] - latest.steps <= (4 if "dqn" in arguments else 1000)
+    resumed_with = f"python -m rl_experiments.train --resume logs/{path.parent.name}/{path.name}"
+    assert out == f"It goes on at {latest.steps} steps with: {resumed_with}\n"
+    resume_run(path)
+    whole = _undisturbed(command, tmp_path / "whole", *arguments)
+    assert differences(outcome(whole), outcome(open_run(path))) == []
+
+
+def test_a_signal_before_the_first_checkpoint_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+    process = _start(tmp_path, "--env", "toy_envs:ToySlow-v0", "-n", "100000")
+    _wait_for(tmp_path, "run.json", process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (143, ""), err
+
+
+def test_a_run_that_went_on_from_a_model_goes_on(ppo: Run, tmp_path: Path) -> None:
+    whole = _experiment("ppo", tmp_path / "logs", trained_agent=str(ppo.best_model)).run().run
+    killed = as_killed_after(whole, 0, tmp_path / "killed")
+    resume_run(killed.path)
+    assert differences(outcome(whole), outcome(killed)) == []
+
+
+def test_callbacks_of_the_users_own_go_on(tmp_path: Path) -> None:
+    """The training ends when so many episodes are over."""
+    own = [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 12}}]
+    given = {"hyperparams": {"callback": own, "n_envs": 1}, "n_timesteps": 2000, "eval_freq": -1, "save_freq": 64}
+    whole = tiny_experiment("ppo", "CartPole-v1", tmp_path / "logs", **given).run()
+    killed = as_killed_after(whole.run, 0, tmp_path / "killed")
+    assert resume_run(killed.path).steps == whole.steps < 2000
+    assert differences(outcome(whole.run), outcome(killed)) == []
+
+
+def test_the_log_for_tensorboard_goes_on_in_its_folder(ppo: Run, tmp_path: Path) -> None:
+    whole = _experiment("ppo", tmp_path / "logs", tensorboard_log=str(tmp_path / "board")).run().run
+    (folder,) = (tmp_path / "board").glob("*/*")
+    before = len(list(folder.iterdir()))
+    resume_run(as_killed_after(whole, 0, tmp_path / "killed").path)
+    assert list((tmp_path / "board").glob("*/*")) == [folder]
+    assert len(list(folder.iterdir())) > before
 
 
 @pytest.fixture(scope="module")
