@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -153,6 +154,8 @@ def _check_numbers(experiment: Experiment) -> None:
         raise ConfigurationError(
             f"n_timesteps must be at least 1, or -1 for that of the hyperparameters, but got {experiment.n_timesteps}"
         )
+    if experiment.save_every is not None and not 0 < experiment.save_every < math.inf:
+        raise ConfigurationError(f"save_every must be a number of minutes above 0, but got {experiment.save_every}")
     if isinstance(experiment.num_threads, str) and experiment.num_threads != "auto":
         raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
     n_envs = experiment.n_eval_envs

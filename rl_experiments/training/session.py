@@ -332,7 +332,7 @@ class Training:
         if self._evaluators is not None and isinstance(error, (EOFError, ConnectionError)):
             error = self._evaluators.failure()
         steps, reason = self.model.num_timesteps, reason_of(error)
-        if steps == 0:
+        if not self.has_trained:
             if isinstance(error, RLExperimentsError):
                 raise error
             raise TrainingError(f"Training failed before its first step: {reason}") from error

@@ -224,6 +224,7 @@ def _resume(command: Any, *arguments: str) -> CommandResult:
         (("-n", "300"), ["-n is 300", "400 steps", "only be extended"]),
         (("--dry-run",), ["--dry-run"]),
         (("-optimize",), ["-optimize"]),
+        (("--save-every", "-1"), ["save_every", "above 0", "-1"]),
     ],
 )
 def test_what_would_be_another_experiment_is_refused(
