@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rl_experiments.recording import Recording, record
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
+    from rl_experiments.training.resuming import resume_run
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "load_agent": "runs",
     "publish": "hub",
     "record": "recording",
+    "resume_run": "training.resuming",
 }
 __all__ = [
     "EnvironmentRecipe",
@@ -62,6 +64,7 @@ __all__ = [
     "load_agent",
     "publish",
     "record",
+    "resume_run",
 ]
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
 from rl_experiments.algorithms.registry import algorithm_names
 from rl_experiments.cli.main import run_command
 from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.options import options_of
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import Interrupted, StopRequest
 from rl_experiments.tuning.settings import Study
+
+LATEST = ""
+"""Of ``--resume`` without a folder."""
 
 
 def build_parser() -> Parser:
@@ -32,7 +39,14 @@ def build_parser() -> Parser:
         help="Search for hyperparameters instead of training once.",
     )
     add_settings(tuning, Study)  # type: ignore[arg-type]
-    parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time")
+    parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time", "--save-every")
+    parser.add_ours(
+        "--resume",
+        nargs="?",
+        const=LATEST,
+        metavar="RUN",
+        help="Go on with a run that was stopped or killed: the folder RUN, or the latest of --algo and --env in -f.",
+    )
     parser.add_ours(
         "--dry-run",
         action="store_true",
@@ -46,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = build_parser().parse(arguments)
     experiment = settings_from(Experiment, options)
+    if options.resume is not None:
+        return _resumed(options, build_parser().given(arguments))
     if options.optimize_hyperparameters:
         return _tune(experiment, settings_from(Study, options), options.dry_run)
     try:
@@ -53,6 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return 128 + interrupted.number
+
+
+def _resumed(options: argparse.Namespace, given: argparse.Namespace) -> int:
+    for name in ("optimize_hyperparameters", "dry_run"):
+        if getattr(options, name):
+            raise ConfigurationError(f"--resume goes on with a run, and has no use for --{name.replace('_', '-')}")
+    named = {field.name: getattr(given, field.name) for field in options_of(Experiment) if hasattr(given, field.name)}
+    named |= {name: tuple(value) for name, value in named.items() if isinstance(value, list)}
+    if hasattr(given, "algo"):
+        named["algo"] = given.algo
+    try:
+        with StopRequest().listening() as stop, stop.deferred():
+            from rl_experiments.training.resuming import resume_run
+        result = resume_run(None if options.resume == LATEST else options.resume, **named)
+    except Interrupted as interrupted:
+        print(f"{signal.Signals(interrupted.number).name}: stopped; the run is as it was", file=sys.stderr)
+        return 128 + interrupted.number
+    return 0 if result.signal is None else 128 + result.signal
 
 
 def _train(experiment: Experiment, dry_run: bool) -> int:

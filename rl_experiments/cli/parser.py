@@ -58,6 +58,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(str(error))
         return namespace
 
+    def given(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """:return: only the values that a command line says, without defaults; the parser is of no further use"""
+        for action in self._actions:
+            action.default = argparse.SUPPRESS
+        return self.parse_args(arguments)
+
     def add_check(self, check: Callable[[argparse.Namespace], object]) -> None:
         """Add what raises a ConfigurationError for values that cannot go together, before anything is imported."""
         self._checks.append(check)

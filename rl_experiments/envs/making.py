@@ -33,6 +33,7 @@ from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
 from rl_experiments.envs.recipe import EnvironmentRecipe
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
+from rl_experiments.envs.state import offer_state
 from rl_experiments.envs.workers import WorkerError, WorkerVecEnv, leave_signals_to_the_parent, reason_of
 
 VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}
@@ -64,7 +65,7 @@ class _Maker:
             wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
             env = _put_around(env, wrapper, name, kwargs)
         check_observation_space(self.recipe.env_id, env.observation_space)
-        return self.outermost(env) if self.outermost else env
+        return offer_state(self.outermost(env) if self.outermost else env)
 
 
 def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None) -> gym.Env:

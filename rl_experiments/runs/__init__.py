@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rl_experiments.runs import checkpoints
 from rl_experiments.runs.finding import find_run
 from rl_experiments.runs.folder import BEST, FINAL, LAST_CHECKPOINT, Run, SavedModel
 from rl_experiments.runs.listing import ListedRun, all_runs
@@ -29,6 +30,7 @@ __all__ = [
     "SavedModel",
     "all_runs",
     "check_statistics",
+    "checkpoints",
     "find_run",
     "load_agent",
     "open_run",

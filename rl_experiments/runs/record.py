@@ -59,7 +59,7 @@ class RunRecord:
                 "status": RUNNING,
                 "algorithm": run.algorithm,
                 **content,
-                "process": {"pid": os.getpid(), "host": socket.gethostname(), "started": start_of(os.getpid())},
+                "process": _process(),
                 "versions": versions(),
                 "git_commit": git_commit(Path.cwd()),
                 "hardware": hardware(),
@@ -82,6 +82,13 @@ class RunRecord:
         self.content.update(_finite(content))
         self.content["timings"] = {**self.content.get("timings", {}), "updated": now()}
         self.write()
+
+    def resume(self, steps: int, command: str, n_timesteps: int) -> None:
+        """Note that the run goes on from a checkpoint, without writing it yet."""
+        self.content.pop("reason", None)
+        self.content.get("timings", {}).pop("ended", None)
+        resumed = [*self.content.get("resumed", []), {"steps": steps, "time": now(), "command": command}]
+        self.content.update(status=RUNNING, n_timesteps=n_timesteps, resumed=resumed, process=_process())
 
     def finish(self, status: str, reason: str | None = None, **content: Any) -> None:
         """Write how the run ended."""
@@ -125,6 +132,10 @@ def _finite(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
+
+
+def _process() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": start_of(os.getpid())}
 
 
 def now() -> str:

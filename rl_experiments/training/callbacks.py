@@ -93,6 +93,13 @@ class PeriodicEvaluation(BaseCallback):
             return self.on_evaluation is None or self.on_evaluation(result)
         return True
 
+    def rewrite(self) -> None:
+        """Write the evaluations so far: those that came after a checkpoint go."""
+        if self.run is not None and self._evaluations:
+            self._write(self.run)
+        elif self.run is not None:
+            self.run.evaluations_file.unlink(missing_ok=True)
+
     def _play(self) -> Evaluation:
         if self.model.get_vec_normalize_env() is not None:
             sync_envs_normalization(self.training_env, self.env)
@@ -254,6 +261,12 @@ class Progress(BaseCallback):
         self._bar.update(self.num_timesteps - self._bar.n)
         return True
 
+    def begin(self, steps: int) -> None:
+        """Begin at a later step than the first."""
+        self._bar.initial = steps
+        self._bar.reset()
+        self._bar.update(steps - self._bar.n)
+
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
@@ -265,15 +278,17 @@ class StopWhenAsked(BaseCallback):
 
     :param stop: what hears the signals
     :param by_raising: the algorithm ignores what callbacks return (ARS): a signal is raised where it stands
+    :param waits: asked at each step once a signal has come: whether the training goes on for a moment
     """
 
-    def __init__(self, stop: StopRequest, by_raising: bool = False) -> None:
+    def __init__(self, stop: StopRequest, by_raising: bool = False, waits: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
         self.stop = stop
         self.by_raising = by_raising
+        self.waits = waits
 
     def _on_step(self) -> bool:
         self.stop.waits = not self.by_raising
         if self.by_raising:
             self.stop.check()
-        return self.stop.signal is None
+        return self.stop.signal is None or self.waits()

@@ -118,6 +118,7 @@ def resolve(
     trust_pickles: bool = False,
     vec_env: str = "dummy",
     tries: bool = True,
+    trust: Trust | None = None,
 ) -> tuple[Configuration, SyntheticVecEnv]:
     """
     Check everything that can be checked without training.
@@ -125,10 +126,11 @@ def resolve(
     :param trust_pickles: whether the files of ``trained_agent`` may run code
     :param vec_env: ``dummy``, or ``subproc`` where each environment takes a process
     :param tries: whether the first steps of the environment are made
+    :param trust: what the hyperparameters may name; if None, anything, since they are the user's own
     :return: the configuration, and an environment that costs nothing with the spaces of the real one
     :raises RLExperimentsError: for the first thing that is wrong
     """
-    trust = Trust(any_name=True, pickles=trust_pickles)
+    trust = trust or Trust(any_name=True, pickles=trust_pickles)
     if n_timesteps > 0:
         hyperparameters = hyperparameters.merged({"n_timesteps": n_timesteps}, COMMAND_LINE)
     check_hyperparameters(algorithm, hyperparameters)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.runs import Run
+from rl_experiments.runs.lock import holding
 from rl_experiments.training.preparation import Prepared, prepare, report
 from rl_experiments.training.session import Training, TrainingResult
 from rl_experiments.training.settings import Experiment
@@ -43,18 +44,20 @@ def _train(prepared: Prepared, choice: ThreadChoice, stop: StopRequest) -> Train
     log_folder = Path(experiment.log_folder)
     missing = [folder for folder in (log_folder, *log_folder.parents) if not folder.exists()]
     run = training = None
-    try:
-        with stop.deferred():
-            suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
-            run = Run.create(log_folder, experiment.algo, experiment.env, suffix)
-        training = Training(prepared, run, choice, stop)
-        stop.check()
-        return training.learn()
-    finally:
-        if training is not None:
-            training.close()
-        if run is not None and (training is None or not training.has_trained):
-            shutil.rmtree(run.path, ignore_errors=True)
-            for folder in (run.path.parent, *missing):
-                with contextlib.suppress(OSError):  # there are other runs
-                    folder.rmdir()
+    with contextlib.ExitStack() as held:
+        try:
+            with stop.deferred():
+                suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
+                run = Run.create(log_folder, experiment.algo, experiment.env, suffix)
+            held.enter_context(holding(run))
+            training = Training(prepared, run, choice, stop)
+            stop.check()
+            return training.learn()
+        finally:
+            if training is not None:
+                training.close()
+            if run is not None and (training is None or not training.has_trained):
+                shutil.rmtree(run.path, ignore_errors=True)
+                for folder in (run.path.parent, *missing):
+                    with contextlib.suppress(OSError):  # there are other runs
+                        folder.rmdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_contrib.common.vec_env import AsyncEval
+from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.core import pickles
@@ -39,6 +40,25 @@ def learn_arguments(experiment: Experiment, configuration: Configuration, env: V
     if configuration.algorithm.name == "ars" and configuration.hyperparameters.n_envs > 1:
         arguments["async_eval"] = Evaluators(experiment, configuration, model.policy)
     return arguments
+
+
+def continue_log(model: Any, folder: object, steps: int) -> None:
+    """
+    Let a model that is resumed write where it wrote before.
+
+    :param folder: of its TensorBoard log, if it had one
+    :param steps: events after so many steps no longer count
+    """
+    if model.tensorboard_log is None or not isinstance(folder, str) or not Path(folder).is_dir():
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    logger = configure(folder, ["stdout", "tensorboard"] if model.verbose >= 1 else ["tensorboard"])
+    for output in logger.output_formats:
+        if isinstance(output, TensorBoardOutputFormat):
+            output.writer.close()
+            output.writer = SummaryWriter(log_dir=folder, purge_step=steps + 1)
+    model.set_logger(logger)
 
 
 class Evaluators(AsyncEval):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +13,10 @@ import numpy as np
 
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.config import grammar
+from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
-from rl_experiments.core.symbols import remember_use
+from rl_experiments.core.symbols import Trust, remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
@@ -63,11 +65,19 @@ class Prepared:
         )
 
 
-def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None = None) -> Prepared:
+def prepare(
+    experiment: Experiment,
+    trial: tuple[str, Mapping[str, Any]] | None = None,
+    *,
+    hyperparameters: Hyperparameters | None = None,
+    trust: Trust | None = None,
+) -> Prepared:
     """
     Check an experiment without training, and draw its seed if it has none.
 
     :param trial: (origin, values) of a tuned trial
+    :param hyperparameters: those of a run that goes on; if None, they are looked up
+    :param trust: what these may name; if None, anything, since they are the user's own
     """
     if experiment.trial_id is not None and trial is None:
         raise ConfigurationError(
@@ -83,14 +93,15 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
     if seed >= 2**32:
         raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
     experiment = replace(experiment, seed=seed)
-    hyperparameters = merge_hyperparameters(
-        algorithm,
-        experiment.env,
-        tuple(experiment.gym_packages),
-        experiment.conf_file,
-        trial,
-        experiment.hyperparams or {},
-    )
+    if hyperparameters is None:
+        hyperparameters = merge_hyperparameters(
+            algorithm,
+            experiment.env,
+            tuple(experiment.gym_packages),
+            experiment.conf_file,
+            trial,
+            experiment.hyperparams or {},
+        )
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
@@ -109,6 +120,7 @@ def prepare(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None 
         trust_pickles=experiment.trust,
         vec_env=experiment.vec_env,
         tries=tries,
+        trust=trust,
     )
     remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
@@ -146,6 +158,8 @@ def _check_numbers(experiment: Experiment) -> None:
         raise ConfigurationError(
             f"n_timesteps must be at least 1, or -1 for that of the hyperparameters, but got {experiment.n_timesteps}"
         )
+    if experiment.save_every is not None and not 0 < experiment.save_every < math.inf:
+        raise ConfigurationError(f"save_every must be a number of minutes above 0, but got {experiment.save_every}")
     if isinstance(experiment.num_threads, str) and experiment.num_threads != "auto":
         raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
     n_envs = experiment.n_eval_envs

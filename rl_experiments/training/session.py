@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.workers import reason_of
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
+from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
 from rl_experiments.training.callbacks import (
     KeepRecord,
@@ -34,9 +35,11 @@ from rl_experiments.training.callbacks import (
     StopWhenAsked,
     save_with_statistics,
 )
+from rl_experiments.training.capturing import TrainingState
+from rl_experiments.training.checkpointing import DEFAULT_SAVE_FREQ, ResumableCheckpoints, Schedule
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
 from rl_experiments.training.early_stopping import EarlyStopping, StoppedEarly
-from rl_experiments.training.learning import Evaluators, learn_arguments, load_replay_buffer
+from rl_experiments.training.learning import Evaluators, continue_log, learn_arguments, load_replay_buffer
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tracking import run_name, start_wandb
@@ -64,9 +67,20 @@ class TrainingResult:
 
 
 class Training:
-    """One training under way: environments, model and callbacks, and the run that they write to."""
+    """
+    One training under way: environments, model and callbacks, and the run that they write to.
 
-    def __init__(self, prepared: Prepared, run: Run, choice: threads.ThreadChoice, stop: StopRequest) -> None:
+    :param start: the checkpoint of the run that it goes on from, or None
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        run: Run,
+        choice: threads.ThreadChoice,
+        stop: StopRequest,
+        start: Checkpoint | None = None,
+    ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
         self.run = run
@@ -86,6 +100,8 @@ class Training:
             self.experiment.max_time,
             by_raising=self._ignores_callbacks,
         )
+        self._start = start
+        self._seconds_before = 0.0
         try:
             self._start_tracking()
             self.env = self._make_envs(self.configuration.n_envs, training=True)
@@ -98,7 +114,7 @@ class Training:
     @property
     def has_trained(self) -> bool:
         """Whether there is anything to keep."""
-        return self._learning and self.model.num_timesteps > 0
+        return self._learning and self.model.num_timesteps > 0 and not self._checkpoints.waits_for_start
 
     @property
     def _ignores_callbacks(self) -> bool:
@@ -106,7 +122,11 @@ class Training:
 
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
-        self._write_configuration()
+        if self._start is None:
+            self._write_configuration()
+        else:
+            self._continue_configuration(self._start)
+            continue_log(self.model, self._start.facts.get("log_folder"), self._start.steps)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
         self._evaluators = arguments.get("async_eval")
         self.model.num_timesteps = 0
@@ -137,6 +157,7 @@ class Training:
         steps = self.model.num_timesteps
         try:
             self._save()
+            resumable = None if number is None else self._checkpoints.save_last()
             self._finish(status, seconds, reason)
         except OSError as error:
             self._record_failure(error, seconds)
@@ -147,6 +168,8 @@ class Training:
             if number is None and reason is not None:
                 print(f"Stopped after {steps} steps: {reason}")
             print(f"Saved to {self.run.path}")
+        if resumable is not None:
+            print(f"It goes on at {resumable.steps} steps with: {resume_command(self.run)}")
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
@@ -166,8 +189,11 @@ class Training:
 
     def _make_envs(self, n_envs: int, training: bool) -> VecEnv:
         configuration, experiment = self.configuration, self.experiment
+        recipe = configuration.recipe if training else configuration.evaluation_recipe
+        if self._start is not None:
+            recipe = replace(recipe, monitor_kwargs={**recipe.monitor_kwargs, "override_existing": False})
         env = make_envs(
-            configuration.recipe if training else configuration.evaluation_recipe,
+            recipe,
             n_envs,
             experiment.seed if training else (experiment.seed + EVALUATION_SEED_OFFSET) % 2**32,
             vec_env=experiment.vec_env,
@@ -190,6 +216,8 @@ class Training:
             return build_model(configuration.algorithm, configuration.hyperparameters, self.env, **arguments)
         path = Path(experiment.trained_agent)
         model = continue_model(configuration.algorithm, configuration.hyperparameters, self.env, path, **arguments)
+        if self._start is not None:
+            return model
         taken = [f"the model {path}"]
         if configuration.recipe.statistics is not None:
             taken.append(f"normalisation {configuration.recipe.statistics}")
@@ -209,10 +237,7 @@ class Training:
 
     def _make_callbacks(self) -> list[BaseCallback]:
         experiment, configuration = self.experiment, self.configuration
-        callbacks = [RefuseNaN(), *make_callbacks(configuration.hyperparameters, configuration.trust)]
-        if experiment.progress:
-            self._progress = Progress(configuration.n_timesteps)
-            callbacks.append(self._progress)
+        callbacks = make_callbacks(configuration.hyperparameters, configuration.trust)
         # Callbacks are called once for a step of all environments; those that score ARS's candidates count too.
         steps_per_call = configuration.hyperparameters.n_envs
         if experiment.save_freq > 0:
@@ -236,8 +261,53 @@ class Training:
                 stop=self._stop,
             )
             callbacks.append(self._evaluation)
-        callbacks += [KeepRecord(self._keep_record, self._evaluation), self._early_stopping]
-        return [*callbacks, StopWhenAsked(self._stop, by_raising=self._ignores_callbacks)]
+        callbacks.append(self._early_stopping)
+        self._checkpoints = self._make_checkpoints(callbacks)
+        around: list[BaseCallback] = [RefuseNaN(), KeepRecord(self._keep_record, self._evaluation)]
+        if experiment.progress:
+            self._progress = Progress(configuration.n_timesteps)
+            around.append(self._progress)
+        stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
+        return [*around, *callbacks, stopper, self._checkpoints]
+
+    def _make_checkpoints(self, callbacks: list[BaseCallback]) -> ResumableCheckpoints:
+        """Callbacks that only look have no state that a checkpoint would hold."""
+        experiment, evaluation = self.experiment, self._evaluation
+        minutes = experiment.save_every
+        return ResumableCheckpoints(
+            self.run,
+            lambda: TrainingState(self.model, self.env, None if evaluation is None else evaluation.env, callbacks),
+            Schedule(
+                experiment.save_freq if experiment.save_freq > 0 else DEFAULT_SAVE_FREQ,
+                None if minutes is None else minutes * 60,
+            ),
+            experiment.seed,
+            self._start,
+            lambda: None if evaluation is None or evaluation.last is None else evaluation.last.mean_reward,
+            self._tell,
+            self._on_restore,
+        )
+
+    def _tell(self, remarks: list[str]) -> None:
+        """Say what a resumed run will be like, and keep it in the run's record."""
+        assert self._record is not None
+        known = self._record.content.setdefault("remarks", [])
+        for remark in remarks:
+            if self.experiment.verbose > 0:
+                print(f"Note: {remark}")
+            if remark not in known:
+                known.append(remark)
+        if remarks and self._start is None:
+            self._record.write()
+
+    def _on_restore(self) -> None:
+        """From here on the run is what the checkpoint says, and goes on."""
+        assert self._record is not None
+        self._record.write()
+        if self._evaluation is not None:
+            self._evaluation.rewrite()
+        if self._progress is not None:
+            self._progress.begin(self.model.num_timesteps)
 
     def _write_configuration(self) -> None:
         experiment, configuration = self.experiment, self.configuration
@@ -271,6 +341,18 @@ class Training:
     def _scores(self) -> dict[str, float | None]:
         return {} if self._evaluation is None else self._evaluation.scores
 
+    def _continue_configuration(self, start: Checkpoint) -> None:
+        """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
+        steps = self.configuration.n_timesteps
+        self._record = RunRecord(self.run, RunRecord.read(self.run))
+        self._record.resume(start.steps, shlex.join(sys.orig_argv), steps)
+        self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
+        if self.experiment.n_timesteps > 0:
+            hyperparameters = {**self.run.hyperparameters, "n_timesteps": steps}
+            arguments = {**self.run.arguments, "n_timesteps": steps}
+            command = (self.run.config_folder / "command.txt").read_text(encoding="utf-8")
+            self.run.write_configuration(hyperparameters, arguments, command)
+
     def _save(self) -> None:
         save_with_statistics(self.model, self.run.final_model, self.run.final_statistics)
         buffer = getattr(self.model, "replay_buffer", None)
@@ -282,7 +364,7 @@ class Training:
         if self._evaluators is not None and isinstance(error, (EOFError, ConnectionError)):
             error = self._evaluators.failure()
         steps, reason = self.model.num_timesteps, reason_of(error)
-        if steps == 0:
+        if not self.has_trained:
             if isinstance(error, RLExperimentsError):
                 raise error
             raise TrainingError(f"Training failed before its first step: {reason}") from error
@@ -292,6 +374,9 @@ class Training:
             kept = f"The model of that moment is {path}"
         except Exception as unsaved:
             kept = f"The model of that moment cannot be saved: {reason_of(unsaved)}"
+        resumable = self._checkpoints.save_last()
+        if resumable is not None:
+            kept += f". It goes on at {resumable.steps} steps with: {resume_command(self.run)}"
         self._record_failure(error, seconds)
         raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
 
@@ -306,6 +391,7 @@ class Training:
     def _finish(self, status: str, seconds: float, reason: str | None) -> None:
         assert self._record is not None
         steps = int(self.model.num_timesteps)
+        seconds += self._seconds_before
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
@@ -325,6 +411,11 @@ class Training:
         self._tracker = start_wandb(
             name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
         )
+
+
+def resume_command(run: Run) -> str:
+    """:return: the command that goes on with a run"""
+    return f"python -m rl_experiments.train --resume {shlex.quote(str(run.path))}"
 
 
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -59,7 +59,10 @@ class Experiment:
     )
     eval_episodes: int = option(5, "Episodes of one evaluation.")
     n_eval_envs: int = option(1, "Environments of an evaluation.")
-    save_freq: int = option(-1, "Save the model every so many steps; never if negative.")
+    save_freq: int = option(
+        -1, "Keep a model every so many steps, and write the checkpoints for --resume then; every 50,000 if negative."
+    )
+    save_every: float | None = option(None, "Write a checkpoint for --resume every so many minutes too.", parse=float)
     save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
     keep_last: int | None = option(None, "Keep only so many of the run's last checkpoints; all by default.", parse=int)
     stop_at_reward: float | None = option(None, "End when the mean return of an evaluation reaches this.", parse=float)

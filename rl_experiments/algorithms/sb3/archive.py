@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
+import io
 import json
 import pickle
 import warnings
@@ -80,6 +81,13 @@ def save_model(model: Any, path: Path) -> None:
     """
     with replacing(path) as temporary:
         model.save(temporary, exclude=_MACHINE_KEYS)
+
+
+def model_bytes(model: Any) -> bytes:
+    """:return: what :func:`save_model` writes"""
+    stream = io.BytesIO()
+    model.save(stream, exclude=_MACHINE_KEYS)
+    return stream.getvalue()
 
 
 def load_model(path: Path, algorithm: Algorithm, device: str = "auto", trust: Trust | None = None) -> Any:

@@ -1,0 +1,196 @@
+"""The state of environments under way: taken where each environment runs, and put into others made from its recipe."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.monitor import ResultsWriter
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from rl_experiments.core import pickles
+from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
+from rl_experiments.core.symbols import Trust
+
+_LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
+_SKIPPED = frozenset({"env", "venv", "spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"})
+_TAKE, _PUT = "take_state", "put_state"
+
+
+def offer_state(env: gym.Env) -> gym.Env:
+    """:return: the environment, whose state a vector of environments can ask for, in another process too"""
+    setattr(env, _TAKE, functools.partial(_take, env))
+    setattr(env, _PUT, functools.partial(_put, env))
+    return env
+
+
+def take_state(env: VecEnv, inside: bool = True) -> tuple[dict[str, Any], list[str]]:
+    """
+    :param inside: of the single environments too, not only of the wrappers around their vector
+    :return: the state, and what of it cannot be had
+    """
+    missing: list[str] = []
+    workers = []
+    for content, lacking in env.env_method(_TAKE) if inside else ():
+        workers.append(content)
+        missing += [place for place in lacking if place not in missing]
+    outside = Snapshot(_vector_rules())
+    for place, wrapper in _wrappers(env).items():
+        outside.take(place, wrapper)
+    base = env.unwrapped
+    pending = {"seeds": list(base._seeds), "options": list(base._options)}
+    return {"workers": workers, "wrappers": outside.values, **pending}, missing + outside.missing
+
+
+def put_state(env: VecEnv, state: dict[str, Any]) -> None:
+    """Put what :func:`take_state` returned into other environments of the same recipe."""
+    base = env.unwrapped
+    base._seeds, base._options = list(state["seeds"]), list(state["options"])
+    for index, content in enumerate(state["workers"]):
+        env.env_method(_PUT, content, indices=[index])
+    put(_wrappers(env), state["wrappers"], _vector_rules())
+
+
+def space_state(space: spaces.Space) -> list[np.random.Generator | None]:
+    """:return: the generators of a space and of those in it"""
+    return [part._np_random for part in _parts(space)]
+
+
+def put_space_state(space: spaces.Space, state: list[np.random.Generator | None]) -> None:
+    """Set the generators of a space."""
+    for part, generator in zip(_parts(space), state, strict=True):
+        part._np_random = generator  # type: ignore[assignment]
+
+
+def _parts(space: spaces.Space) -> list[spaces.Space]:
+    inner = getattr(space, "spaces", ())
+    found = [space]
+    for part in inner.values() if hasattr(inner, "values") else inner:
+        found += _parts(part)
+    return found
+
+
+def _layers(env: gym.Env) -> dict[str, gym.Env]:
+    """:return: the wrappers and the environment in them, from the outside in"""
+    layers: dict[str, gym.Env] = {}
+    while True:
+        layers[str(len(layers))] = env
+        if not isinstance(env, gym.Wrapper):
+            return layers
+        env = env.env
+
+
+def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
+    wrappers: dict[str, VecEnv] = {}
+    while isinstance(env, VecEnvWrapper):
+        wrappers[str(len(wrappers))] = env
+        env = env.venv
+    return wrappers
+
+
+def _take(env: gym.Env) -> tuple[bytes, list[str]]:
+    snapshot = Snapshot(_rules(env))
+    for place, layer in _layers(env).items():
+        snapshot.take(place, layer)
+    missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
+    # The generators of this process: an environment of its own may use them.
+    state = {"values": snapshot.values, "python": random.getstate(), "numpy": np.random.get_state()}
+    return pickle.dumps(state, protocol=4), missing
+
+
+def _put(env: gym.Env, content: bytes) -> None:
+    rules = _rules(env)
+    state = pickles.loads(content, rules.trust)
+    put(_layers(env), state["values"], rules)
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+
+
+def _rules(env: gym.Env) -> Rules:
+    own = {type(layer).__module__.partition(".")[0] for layer in _layers(env).values()} - set(_LIBRARIES)
+    return Rules(
+        kept=(gym.Env, EnvSpec, ResultsWriter, *_kept_of_mujoco()),
+        natives=(SPACES, *_atari(), *_mujoco()),
+        skipped=_SKIPPED,
+        trust=Trust(modules=frozenset(own)),
+    )
+
+
+def _vector_rules() -> Rules:
+    return Rules(kept=(VecEnv, ResultsWriter), natives=(SPACES,), skipped=_SKIPPED | {"class_attributes", "metadata"})
+
+
+SPACES = Native(spaces.Space, space_state, put_space_state)
+"""Spaces draw samples, and are shared between environments and models."""
+
+
+def _loaded(module: str) -> Any:
+    """A library that is not imported has made no environment."""
+    import sys
+
+    return sys.modules.get(module)
+
+
+def _atari() -> tuple[Native, ...]:
+    ale = _loaded("ale_py")
+    if ale is None:
+        return ()
+
+    def take(interface: Any) -> bytes:
+        content: bytes = interface.cloneState(include_rng=True).__getstate__()
+        return content
+
+    def restore(interface: Any, content: bytes) -> None:
+        interface.restoreState(ale.ALEState(content))
+
+    return (Native(ale.ALEInterface, take, restore),)
+
+
+def _kept_of_mujoco() -> tuple[type, ...]:
+    """The model does not change, and renderers only look."""
+    kept: list[type] = []
+    mujoco, renderers = _loaded("mujoco"), _loaded("gymnasium.envs.mujoco.mujoco_rendering")
+    if mujoco is not None:
+        kept.append(mujoco.MjModel)
+    if renderers is not None:
+        kept.append(renderers.MujocoRenderer)
+    return tuple(kept)
+
+
+def _mujoco() -> tuple[Native, ...]:
+    mujoco = _loaded("mujoco")
+    if mujoco is None:
+        return ()
+    everything = mujoco.mjtState.mjSTATE_INTEGRATION
+
+    def take(data: Any) -> dict[str, Any]:
+        physics = np.empty(mujoco.mj_stateSize(data.model, everything))
+        mujoco.mj_getState(data.model, data, physics, everything)
+        # What was computed from it lags one sub-step behind, and environments read it before the next step.
+        arrays = {name: value.copy() for name, value in _arrays(data)}
+        return {"physics": physics, "arrays": arrays}
+
+    def restore(data: Any, state: dict[str, Any]) -> None:
+        mujoco.mj_setState(data.model, data, state["physics"], everything)
+        for name, value in _arrays(data):
+            saved = state["arrays"].get(name)
+            if saved is not None and saved.shape == value.shape and value.flags.writeable:
+                value[...] = saved
+
+    return (Native(mujoco.MjData, take, restore),)
+
+
+def _arrays(data: Any) -> list[tuple[str, np.ndarray]]:
+    found: list[tuple[str, np.ndarray]] = []
+    read: Callable[[str], Any] = functools.partial(getattr, data)
+    for name in dir(type(data)):
+        if not name.startswith("_") and isinstance(value := read(name), np.ndarray):
+            found.append((name, value))
+    return found

@@ -1,0 +1,162 @@
+"""What lies in a checkpoint: written from a training under way, and read into one that was built alike."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_experiments.algorithms.sb3.archive import model_bytes
+from rl_experiments.core import pickles
+from rl_experiments.core.errors import RLExperimentsError, TrainingError
+from rl_experiments.runs import Run, checkpoints
+from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.training.capturing import TrainingState
+from rl_experiments.training.replay_state import ReplayState
+from rl_experiments.training.stopping import to_stderr
+
+MODEL, STATISTICS, STATE, BUFFER = "model.zip", "vecnormalize.pkl", "state.pkl", "replay.pkl"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """
+    A moment of a training, in memory; the replay buffer is not in it.
+
+    :param steps: environment steps that were done
+    :param files: names and contents
+    :param facts: for the manifest
+    """
+
+    steps: int
+    files: Mapping[str, bytes]
+    facts: Mapping[str, Any]
+
+
+class CheckpointFiles:
+    """
+    Writes and reads checkpoints of one training.
+
+    :param run: where they are
+    :param model: in training
+    :param state: of the training
+    """
+
+    def __init__(self, run: Run, model: Any, state: TrainingState) -> None:
+        self._run, self._model, self._state = run, model, state
+        buffer = getattr(model, "replay_buffer", None)
+        self._replay = None if buffer is None else ReplayState(buffer)
+        self._told: set[str] = set()
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether there is a replay buffer."""
+        return self._replay is not None
+
+    def capture(self, score: float | None) -> Captured:
+        """
+        :param score: mean return in the last evaluation
+        :return: the training as it is now
+        """
+        files = {MODEL: model_bytes(self._model), STATE: self._state.take()}
+        normalization = self._model.get_vec_normalize_env()
+        if normalization is not None:
+            files[STATISTICS] = pickle.dumps(normalization)  # as VecNormalize.save does
+        folder = self._model.logger.dir
+        facts = {
+            "score": score,
+            "monitors": {file.name: _flushed_size(file) for file in self._run.monitor_files()},
+            "log_folder": None if folder is None else str(Path(folder).absolute()),
+        }
+        return Captured(int(self._model.num_timesteps), files, facts)
+
+    def write(self, captured: Captured) -> None:
+        """Write a checkpoint; where the disk is full, say what was needed, and leave those before."""
+        known: dict[str, str] = {}
+
+        def fill(folder: Path) -> Mapping[str, Any]:
+            for name, content in captured.files.items():
+                (folder / name).write_bytes(content)
+            if self._replay is not None:
+                state, linked = self._replay.write(folder, captured.steps // self._model.n_envs)
+                (folder / BUFFER).write_bytes(pickle.dumps(state, protocol=4))
+                known.update(linked)
+            return captured.facts
+
+        self._tell_what_is_new(captured.steps)
+        try:
+            checkpoint = checkpoints.write(self._run, captured.steps, fill, known)
+        except OSError as error:
+            to_stderr(self._unwritten(captured, error))
+            return
+        if self._replay is not None:
+            self._replay.remember(checkpoint)
+        checkpoints.prune(self._run)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """
+        :raises TrainingError: if the checkpoint does not fit
+        """
+        try:
+            if self._replay is not None:
+                self._replay.read(checkpoint, pickles.loads(checkpoint.file(BUFFER).read_bytes()))
+            self._state.put(checkpoint.file(MODEL), checkpoint.file(STATE).read_bytes())
+        except (OSError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error
+        except RLExperimentsError as error:
+            raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error
+
+    def remarks(self, with_evaluators: bool) -> list[str]:
+        """
+        :param with_evaluators: whether ARS scores its candidates in processes of their own
+        :return: what a person should know who resumes this run one day
+        """
+        environments, others = self._state.probe()
+        others += [] if self._replay is None else self._replay.missing()
+        self._told.update(others)
+        remarks = []
+        if environments:
+            remarks.append(
+                f"The state of the environment cannot be saved ({_some(environments)}): at each checkpoint its"
+                " environments begin new episodes, so that a resumed run is the same as one that was never stopped"
+            )
+        if others:
+            remarks.append(f"A resumed run is not exactly the same: no checkpoint can hold {_some(others)}")
+        if self._model.device.type != "cpu":
+            remarks.append("A resumed run may differ in its last bits: sums on a GPU have no fixed order")
+        if with_evaluators:
+            remarks.append(
+                "A resumed run is not exactly the same: the environments that score the candidates of ARS begin anew"
+            )
+        return remarks
+
+    def _tell_what_is_new(self, steps: int) -> None:
+        """An environment or a callback may become something later that no checkpoint can hold."""
+        new = [place for place in self._state.missing if place not in self._told]
+        self._told.update(new)
+        if new:
+            to_stderr(f"A run resumed at {steps} steps is not exactly the same: no checkpoint can hold {_some(new)}")
+
+    def _unwritten(self, captured: Captured, error: OSError) -> str:
+        text = f"The checkpoint at {captured.steps} steps cannot be written: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = sum(map(len, captured.files.values())) + (0 if self._replay is None else self._replay.size)
+            free = shutil.disk_usage(self._run.path).free
+            text += f". It needs up to {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        whole = checkpoints.checkpoints_of(self._run)
+        return f"{text}. The one before, {whole[-1]}, stays" if whole else text
+
+
+def _flushed_size(file: Path) -> int:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+        return os.fstat(stream.fileno()).st_size
+
+
+def _some(places: list[str]) -> str:
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")

@@ -1,0 +1,154 @@
+"""Going on with a run that was stopped or killed, as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from rl_experiments.core.errors import ConfigurationError, NotFoundError
+from rl_experiments.core.files import numbered_folders
+from rl_experiments.core.names import folder_name
+from rl_experiments.core.symbols import Trust
+from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
+from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.lock import holding, is_held
+from rl_experiments.training.checkpoint_files import MODEL
+from rl_experiments.training.preparation import Prepared, prepare
+from rl_experiments.training.session import Training, TrainingResult
+from rl_experiments.training.settings import Experiment
+from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.threads import ThreadChoice
+
+_FREE = ("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "trust")
+"""What may be said anew: it changes nothing of what is learned."""
+
+
+def resume_run(path: str | Path | None = None, **given: Any) -> TrainingResult:
+    """
+    Train on from the last checkpoint that is whole, in the same folder.
+
+    :param path: of the run; if None, the latest one of the algorithm and environment that was stopped or killed
+    :param given: fields of :class:`Experiment` that the user said; all others are those of the run
+    :raises RLExperimentsError: if there is none, or if it would become another experiment; the run stays as it is
+    """
+    with StopRequest().listening(to_stderr) as stop:
+        run = open_run(path) if path is not None else _latest_run(given)
+        with holding(run):
+            return _resume(run, given, stop)
+
+
+def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest) -> TrainingResult:
+    content = RunRecord.read(run)
+    if "experiment_id" not in content:
+        raise ConfigurationError(f"{run.path} has no run.json that tells its experiment: only our own runs are resumed")
+    experiment = _experiment_of(run, content, given)
+    checkpoint = checkpoints.latest(run, to_stderr)
+    if checkpoint is None:
+        raise NotFoundError(f"{run.path} has no checkpoint to resume from. A model of it goes on with -i")
+    _check_length(run, content, checkpoint, given)
+    prepared = _prepare(run, experiment, checkpoint, given)
+    choice = ThreadChoice(int(content.get("threads", {}).get("count", 1)), "as the run has")
+    choice.apply()
+    if experiment.verbose > 0:
+        print(f"Going on with {run.path} at {checkpoint.steps:,} of {prepared.configuration.n_timesteps:,} steps")
+    stop.check()
+    _cut_monitors(run, checkpoint)
+    training = Training(prepared, run, choice, stop, checkpoint)
+    try:
+        stop.check()
+        return training.learn()
+    finally:
+        training.close()
+
+
+def _latest_run(given: Mapping[str, Any]) -> Run:
+    default = Experiment()
+    algo, env = given.get("algo", default.algo), given.get("env", default.env)
+    folder = Path(given.get("log_folder", default.log_folder))
+    name = folder_name(env)
+    found = numbered_folders(folder / algo, name)
+    states = []
+    for number in sorted(found, reverse=True):
+        run = Run(found[number], algo, name)
+        status = RunRecord.read(run).get("status")
+        if is_held(run):
+            states.append(f"{found[number].name} is being trained")
+        elif status in (None, FINISHED, FAILED):
+            states.append(f"{found[number].name} is {status or 'not ours'}")
+        else:
+            return run
+    there = f" There: {', '.join(states[:5])}" if states else ""
+    raise NotFoundError(f"There is no run of {algo} on {env} in {folder} that was stopped or killed.{there}")
+
+
+def _experiment_of(run: Run, content: Mapping[str, Any], given: Mapping[str, Any]) -> Experiment:
+    """The experiment of the run, with what the user may say anew."""
+    declared = {field.name for field in fields(Experiment)}
+    saved = {name: value for name, value in run.arguments.items() if name in declared}
+    try:
+        original = Experiment(**{**saved, "hyperparams": None})
+        saved_text = {name: getattr(original, name) for name in declared}
+    except (TypeError, ConfigurationError) as error:
+        raise ConfigurationError(f"{run.config_folder / 'args.yml'} describes no experiment: {error}") from None
+    saved_text["hyperparams"] = run.arguments.get("hyperparams")
+    _check_same({**saved_text, "seed": content.get("seed", original.seed)}, given, run)
+    free = {name: value for name, value in given.items() if name in _FREE or name == "n_timesteps"}
+    unused = {"trial_id": None, "storage": None, "conf_file": None, "hyperparams": None}
+    return replace(original, **{**unused, **free})
+
+
+def _check_same(saved: Mapping[str, Any], given: Mapping[str, Any], run: Run) -> None:
+    for name, value in given.items():
+        if name in _FREE or name == "n_timesteps":
+            continue
+        before = saved.get(name)
+        if name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
+            used = {**run.hyperparameters, **(before or {})} if name == "hyperparams" else before or {}
+            for key, item in (value or {}).items():
+                if key not in used or used[key] != item:
+                    _refuse(f"{name} {key}", used.get(key), item, run)
+        elif value != before and not (isinstance(value, tuple) and list(value) == list(before or ())):
+            _refuse(f"--{name.replace('_', '-')}", before, value, run)
+
+
+def _refuse(what: str, before: Any, value: Any, run: Run) -> None:
+    raise ConfigurationError(
+        f"{what} is {value!r}, but the run {run.path} has {before!r}: that would be another experiment."
+        " Leave it out, or train without --resume"
+    )
+
+
+def _check_length(run: Run, content: Mapping[str, Any], checkpoint: Checkpoint, given: Mapping[str, Any]) -> None:
+    planned, wanted = int(content.get("n_timesteps", 0)), given.get("n_timesteps")
+    if wanted is not None and wanted < planned:
+        raise ConfigurationError(
+            f"-n is {wanted}, but the run {run.path} trains for {planned} steps, and can only be extended"
+        )
+    if content.get("status") == FINISHED and (wanted is None or wanted == planned):
+        raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
+    if checkpoint.steps >= (wanted or planned):
+        raise ConfigurationError(
+            f"The run {run.path} is at {checkpoint.steps} steps already. Expected -n above that, but got {wanted}"
+        )
+
+
+def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint, given: Mapping[str, Any]) -> Prepared:
+    named = tuple(given.get("gym_packages", ()))
+    recipe = run_recipe(run, gym_packages=named, trust=experiment.trust)
+    if experiment.trained_agent:
+        # Its networks are those of the checkpoint, and the file that it began with may be gone.
+        experiment = replace(experiment, trained_agent=str(checkpoint.file(MODEL)))
+    experiment = replace(experiment, gym_packages=recipe.gym_packages)
+    return prepare(experiment, hyperparameters=run.hyperparameters, trust=Trust.of(experiment.trust, named))
+
+
+def _cut_monitors(run: Run, checkpoint: Checkpoint) -> None:
+    """Episodes after the checkpoint are played again."""
+    for name, size in checkpoint.facts.get("monitors", {}).items():
+        file = run.path / Path(name).name
+        if not file.is_file() or file.stat().st_size < size:
+            raise NotFoundError(f"{file} lacks episodes from before the checkpoint {checkpoint.path}: restore the file")
+        os.truncate(file, size)

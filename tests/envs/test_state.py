@@ -1,0 +1,78 @@
+"""The state of environments: put into others, these go on alike."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3.common.vec_env import VecEnv
+
+from rl_experiments.config.hyperparameters import Hyperparameters
+from rl_experiments.core import pickles
+from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.state import put_state, take_state
+
+ATARI = {"env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"], "frame_stack": 4}
+CASES: dict[str, Mapping[str, Any]] = {
+    "CartPole-v1": {},
+    "Pendulum-v1": {"normalize": True},
+    "MountainCarContinuous-v0": {"env_wrapper": ["rl_experiments.envs.wrappers.HistoryWrapper"]},
+    "Acrobot-v1": {"frame_stack": 2},
+    "FrozenLake-v1": {},
+    "Taxi-v4": {},
+    "Hopper-v5": {"normalize": True, "env_wrapper": ["sb3_contrib.common.wrappers.TimeFeatureWrapper"]},
+    "Ant-v5": {},
+    "PongNoFrameskip-v4": ATARI,
+    "ALE/Breakout-v5": ATARI,
+    "toy_envs:ToyGoal-v0": {},
+}
+
+
+def _make(env_id: str, seed: int, vec_env: str = "dummy") -> VecEnv:
+    recipe = EnvironmentRecipe.from_hyperparameters(env_id, Hyperparameters(CASES[env_id]))
+    env = make_envs(recipe, 2, seed, vec_env=vec_env, training=True)
+    env.reset()
+    return env
+
+
+def _play(env: VecEnv, actions: list[np.ndarray]) -> list[bytes]:
+    return [pickle.dumps([np.ascontiguousarray(part) for part in _flat(env.step(action)[:3])]) for action in actions]
+
+
+def _flat(parts: tuple[Any, ...]) -> list[np.ndarray]:
+    observation, *rest = parts
+    return [*(observation.values() if isinstance(observation, dict) else [observation]), *rest]
+
+
+def _check(env_id: str, vec_env: str) -> None:
+    first, second = _make(env_id, 1, vec_env), _make(env_id, 99, vec_env)
+    try:
+        first.action_space.seed(1)
+        actions = [np.array([first.action_space.sample() for _ in range(2)]) for _ in range(200)]
+        _play(first, actions[:80])
+        state, missing = take_state(first)
+        assert missing == []
+        put_state(second, pickles.loads(pickle.dumps(state)))
+        assert _play(first, actions[80:]) == _play(second, actions[80:])
+    finally:
+        first.close()
+        second.close()
+
+
+@pytest.mark.parametrize("env_id", CASES)
+def test_environments_go_on_alike(env_id: str) -> None:
+    _check(env_id, "dummy")
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
+def test_environments_in_other_processes_go_on_alike(env_id: str) -> None:
+    _check(env_id, "subproc")
+
+
+def test_a_state_that_cannot_be_had_is_named() -> None:
+    env = make_envs(EnvironmentRecipe("LunarLander-v3"), 1, 1)
+    env.reset()
+    assert any(place.startswith("LunarLander/world") for place in take_state(env)[1])

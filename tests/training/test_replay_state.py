@@ -1,0 +1,139 @@
+"""Replay buffers in checkpoints: what is new is written once, and comes back as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
+
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.runs import Run, checkpoints
+from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.training.replay_state import ReplayState
+
+IMAGE = spaces.Box(0, 255, (4, 12, 10), np.uint8)
+VECTOR = spaces.Box(-1, 1, (3,), np.float32)
+KINDS: dict[str, tuple[type[ReplayBuffer], spaces.Space, dict[str, Any]]] = {
+    "vectors": (ReplayBuffer, VECTOR, {}),
+    "several": (ReplayBuffer, VECTOR, {"n_envs": 3}),
+    "pictures": (ReplayBuffer, IMAGE, {}),
+    "optimized": (ReplayBuffer, IMAGE, {"optimize_memory_usage": True, "handle_timeout_termination": False}),
+    "steps": (NStepReplayBuffer, VECTOR, {"n_steps": 3, "gamma": 0.9}),
+    "dictionary": (DictReplayBuffer, spaces.Dict({"image": IMAGE, "vector": VECTOR}), {"n_envs": 2}),
+}
+
+
+class _Filled:
+    """A buffer that is filled with observations that follow each other."""
+
+    def __init__(self, kind: str, size: int = 60) -> None:
+        cls, self.space, arguments = KINDS[kind]
+        self.buffer = cls(size, self.space, spaces.Discrete(2), device="cpu", **arguments)  # type: ignore[arg-type]
+        self.state = ReplayState(self.buffer)
+        self.rows = 0
+        self.space.seed(1)
+        self._observation = self._sample()
+
+    def _sample(self) -> Any:
+        samples = [self.space.sample() for _ in range(self.buffer.n_envs)]
+        if isinstance(self.space, spaces.Dict):
+            return {key: np.stack([sample[key] for sample in samples]) for key in self.space.spaces}
+        return np.stack(samples)
+
+    def fill(self, rows: int) -> None:
+        n = self.buffer.n_envs
+        for _ in range(rows):
+            following = self._sample()
+            self.buffer.add(
+                self._observation,
+                following,
+                np.ones((n, 1)),
+                np.random.rand(n),
+                np.zeros(n),
+                [{} for _ in range(n)],
+            )
+            self._observation = following
+            self.rows += 1
+
+    def save(self, run: Run) -> tuple[Checkpoint, dict[str, Any]]:
+        states: list[dict[str, Any]] = []
+        known: dict[str, str] = {}
+
+        def write(folder: Path) -> dict[str, Any]:
+            state, linked = self.state.write(folder, self.rows)
+            states.append(state)
+            known.update(linked)
+            return {}
+
+        checkpoint = checkpoints.write(run, self.rows, write, known)
+        self.state.remember(checkpoint)
+        checkpoints.prune(run)
+        return checkpoint, states[0]
+
+
+def _assert_equal(first: ReplayBuffer, second: ReplayBuffer) -> None:
+    assert (first.pos, first.full) == (second.pos, second.full)
+    for name, value in vars(first).items():
+        parts = value if isinstance(value, dict) else {name: value}
+        others = vars(second)[name] if isinstance(value, dict) else {name: vars(second)[name]}
+        for key, part in parts.items():
+            if isinstance(part, np.ndarray):
+                assert np.array_equal(part, others[key]), (name, key)
+
+
+@pytest.mark.parametrize("steps", [[7], [25, 30], [10, 10, 60, 5], [70, 59, 61]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_buffer_comes_back_as_it_was_and_goes_on(kind: str, steps: list[int], tmp_path: Path) -> None:
+    run, first = Run(tmp_path, "dqn", "X"), _Filled(kind)
+    for rows in steps:
+        first.fill(rows)
+        checkpoint, state = first.save(run)
+    second = _Filled(kind)
+    second.state.read(checkpoint, state)
+    _assert_equal(first.buffer, second.buffer)
+    second.rows, second._observation, second.space = first.rows, first._observation, first.space
+    np.random.seed(1)
+    first.fill(4)
+    first.space.seed(5)
+    checkpoint, state = first.save(run)
+    checkpoint.check()
+    third = _Filled(kind)
+    third.state.read(checkpoint, state)
+    _assert_equal(first.buffer, third.buffer)
+
+
+def test_only_new_rows_are_written_and_old_ones_are_links(tmp_path: Path) -> None:
+    run, filled = Run(tmp_path, "dqn", "X"), _Filled("pictures", 1000)
+    filled.fill(300)
+    first, _ = filled.save(run)
+    filled.fill(10)
+    second, _ = filled.save(run)
+    shared = set(first.files) & set(second.files) - {"replay.npz"}
+    assert [name for name in shared if name.startswith("replay-")] == ["replay-000000000000-000000000300.npz"]
+    assert all(first.file(name).samefile(second.file(name)) for name in shared)
+    (new,) = set(second.files) - set(first.files)
+    assert second.file(new).stat().st_size < first.file(shared.pop()).stat().st_size / 10
+
+
+def test_pictures_that_repeat_are_written_once(tmp_path: Path) -> None:
+    filled = _Filled("pictures", 1000)
+    frames = [np.random.randint(0, 255, (12, 10), np.uint8) for _ in range(400)]
+    for index in range(390):
+        stacks = [np.stack(frames[index + offset : index + offset + 4])[None] for offset in (0, 1)]
+        filled.buffer.add(stacks[0], stacks[1], np.ones((1, 1)), np.ones(1), np.zeros(1), [{}])
+        filled.rows += 1
+    checkpoint, _ = filled.save(Run(tmp_path, "dqn", "X"))
+    size = sum(checkpoint.file(name).stat().st_size for name in checkpoint.files)
+    assert size < 1.2 * 400 * 120
+
+
+def test_rows_that_are_missing_are_found(tmp_path: Path) -> None:
+    filled = _Filled("vectors")
+    filled.fill(20)
+    checkpoint, state = filled.save(Run(tmp_path, "dqn", "X"))
+    with pytest.raises(ConfigurationError, match="lacks rows of the replay buffer"):
+        _Filled("vectors").state.read(checkpoint, {**state, "rows": 40, "pos": 40})
