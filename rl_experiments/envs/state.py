@@ -97,8 +97,11 @@ def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
 
 def _take(env: gym.Env) -> tuple[bytes, list[str]]:
     snapshot = Snapshot(_rules(env))
-    for place, layer in _layers(env).items():
-        snapshot.take(place, layer)
+    try:
+        for place, layer in _layers(env).items():
+            snapshot.take(place, layer)
+    except Exception as error:  # whatever the attributes of an environment raise when they are looked at
+        return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
     missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
     # The generators of this process: an environment of its own may use them.
     state = {"values": snapshot.values, "python": random.getstate(), "numpy": np.random.get_state()}

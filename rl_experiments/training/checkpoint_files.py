@@ -137,7 +137,8 @@ class CheckpointFiles:
 
     def _tell_what_is_new(self, steps: int) -> None:
         """An environment or a callback may become something later that no checkpoint can hold."""
-        new = [place for place in self._state.missing if place not in self._told]
+        missing = self._state.missing + ([] if self._replay is None else self._replay.missing())
+        new = [place for place in missing if place not in self._told]
         self._told.update(new)
         if new:
             to_stderr(f"A run resumed at {steps} steps is not exactly the same: no checkpoint can hold {_some(new)}")

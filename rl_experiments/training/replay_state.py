@@ -55,10 +55,7 @@ class ReplayState:
 
     def missing(self) -> list[str]:
         """:return: what of the buffer no checkpoint can hold"""
-        infos = getattr(self._buffer, "infos", None)
-        if infos is not None and not is_plain(infos[: self._buffer.size()].tolist()):
-            return ["the replay buffer's infos"]
-        return []
+        return [] if is_plain(self._infos()) else ["the replay buffer's infos"]
 
     def write(self, folder: Path, rows: int) -> tuple[dict[str, Any], dict[str, str]]:
         """
@@ -80,11 +77,16 @@ class ReplayState:
             positions = self._positions(new.start, new.stop, total, buffer.pos)
             _write(folder / new.name, _arrays(buffer), positions)
         self._write_index(folder)
-        state = {"rows": total, "rows_before": self._rows_before, "pos": buffer.pos, "full": buffer.full}
+        state: dict[str, Any] = {
+            "rows": total,
+            "rows_before": self._rows_before,
+            "pos": buffer.pos,
+            "full": buffer.full,
+        }
         if hasattr(buffer, "_current_ep_start"):
             state["_current_ep_start"] = buffer._current_ep_start
-        if getattr(buffer, "copy_info_dict", False):
-            state["infos"] = buffer.infos[: buffer.size()].tolist()  # type: ignore[attr-defined]
+        if is_plain(self._infos()):
+            state["infos"] = self._infos()
         return state, known
 
     def remember(self, checkpoint: Checkpoint) -> None:
@@ -112,6 +114,13 @@ class ReplayState:
             buffer._current_ep_start = state["_current_ep_start"]  # type: ignore[attr-defined]
         for row, infos in enumerate(state.get("infos", ())):
             buffer.infos[row] = infos  # type: ignore[attr-defined]
+
+    def _infos(self) -> list[Any]:
+        """What hindsight replay keeps of the environments' infos, if it does."""
+        if not getattr(self._buffer, "copy_info_dict", False):
+            return []
+        infos: list[Any] = self._buffer.infos[: self._buffer.size()].tolist()  # type: ignore[attr-defined]
+        return infos
 
     def _segments(self) -> list[_Segment]:
         if self._last is None:

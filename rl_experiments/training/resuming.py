@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import numbered_folders
 from rl_experiments.core.names import folder_name
@@ -73,7 +74,10 @@ def _latest_run(given: Mapping[str, Any]) -> Run:
     states = []
     for number in sorted(found, reverse=True):
         run = Run(found[number], algo, name)
-        status = RunRecord.read(run).get("status")
+        try:
+            status = RunRecord.read(run).get("status")
+        except ConfigurationError:
+            status = None
         if is_held(run):
             states.append(f"{found[number].name} is being trained")
         elif status in (None, FINISHED, FAILED):
@@ -105,13 +109,20 @@ def _check_same(saved: Mapping[str, Any], given: Mapping[str, Any], run: Run) ->
         if name in _FREE or name == "n_timesteps":
             continue
         before = saved.get(name)
+        if name == "num_threads" and value == "auto":
+            continue  # as many as the run has
         if name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
             used = {**run.hyperparameters, **(before or {})} if name == "hyperparams" else before or {}
             for key, item in (value or {}).items():
-                if key not in used or used[key] != item:
+                if key not in used or _text(used[key]) != _text(item):
                     _refuse(f"{name} {key}", used.get(key), item, run)
         elif value != before and not (isinstance(value, tuple) and list(value) == list(before or ())):
             _refuse(f"--{name.replace('_', '-')}", before, value, run)
+
+
+def _text(value: Any) -> str:
+    """A value as it is written: in the run it may be a text of the grammar, and on the command line what that means."""
+    return value if isinstance(value, str) else grammar.to_text(value)
 
 
 def _refuse(what: str, before: Any, value: Any, run: Run) -> None:

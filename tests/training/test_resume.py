@@ -46,6 +46,16 @@ SLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ppo_mask": ("ppo_mask", "toy_envs:ToyMasked-v0", {}),
     "episodes": ("sac", PENDULUM, {"train_freq": [1, "episode"], "gradient_steps": -1}),
     "optimized": ("dqn", "CartPole-v1", {"optimize_memory_usage": True, "buffer_size": 90}),
+    "infos": (
+        "sac",
+        "toy_envs:ToyGoal-v0",
+        {
+            "policy": "MultiInputPolicy",
+            "replay_buffer_class": "HerReplayBuffer",
+            "replay_buffer_kwargs": "dict(copy_info_dict=True)",
+            "buffer_size": 150,
+        },
+    ),
     "box2d": ("ppo", "LunarLander-v3", {}),
     "box2d-her": ("dqn", "LunarLander-v3", {"optimize_memory_usage": True, "buffer_size": 90}),
     "mujoco": ("ppo", "Hopper-v5", {"normalize": True}),
@@ -319,3 +329,17 @@ def test_what_cannot_be_saved_is_said_at_the_start(tmp_path: Path, capsys: pytes
     out = capsys.readouterr().out
     assert "The state of the environment cannot be saved (LunarLander/world" in out
     assert "Note" not in tiny_experiment("ppo", "CartPole-v1", tmp_path, verbose=1).describe()
+
+
+def test_the_command_of_the_start_may_be_said_again(command: Any, tmp_path: Path) -> None:
+    given = (
+        *("--algo", "a2c", "--env", "FrozenLake-v1", "-n", "400", "-f", str(tmp_path / "logs"), "--save-freq", "100"),
+        *("--seed", "2", "--num-threads", "auto", "--eval-freq", "100", "--env-kwargs", "is_slippery:False"),
+        *("-params", "policy_kwargs:dict(net_arch=[8], activation_fn=nn.ReLU)", "learning_rate:lin_1e-3", "n_envs:2"),
+    )
+    assert command(train, *given).code == 0
+    whole = open_run(tmp_path / "logs" / "a2c" / "FrozenLake-v1_1")
+    killed = as_killed_after(whole, 0, tmp_path / "killed")
+    result = command(train, *given, "-f", str(tmp_path / "killed"), "--resume")
+    assert result.code == 0, result.err
+    assert differences(outcome(whole), outcome(killed)) == []
