@@ -263,7 +263,7 @@ def test_metrics_are_taken_by_name(people: HubServer, model: bytes, command: Com
     configuration = {"CartPole-v1/args.yml", "CartPole-v1/config.yml"}
     assert _files_of(Path(CARTPOLE)) == {"CartPole-v1.zip", "0.monitor.csv", *configuration}
     assert Path(CARTPOLE, "CartPole-v1.zip").read_bytes() == model
-    assert not list(tmp_path.parent.rglob("evil*.zip"))
+    assert not list(tmp_path.parent.rglob("evil*.csv"))
 
 
 def test_a_link_in_the_metrics_is_refused(people: HubServer, model: bytes, command: Command) -> None:
