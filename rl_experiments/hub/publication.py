@@ -9,6 +9,7 @@ from pathlib import Path
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.hub.bundle import Bundle
+from rl_experiments.hub.licenses import check_license
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,5 @@ class Wishes:
         for name in ("n_eval_episodes", "n_envs", "video_length"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be at least 1, but got {getattr(self, name)}")
+        if self.license is not None:
+            check_license(self.license)

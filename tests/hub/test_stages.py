@@ -234,6 +234,7 @@ def test_what_is_done_and_unchanged_is_not_done_again(
         (["--n-eval-episodes", "0"], ("n_eval_episodes",)),
         (["-n", "0"], ("video_length",)),
         (["--deadline", "0"], ("deadline",)),
+        (["--license", "mitt"], ("'mitt'", "'mit'")),
         (["--upload-only", "--force"], ("--upload-only",)),
         (["--upload-only", "--repo-name", "other"], ("There is no complete folder",)),
         (["--repo-name", "a--b"], ("'a--b'",)),
