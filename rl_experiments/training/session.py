@@ -263,12 +263,13 @@ class Training:
             callbacks.append(self._evaluation)
         callbacks.append(self._early_stopping)
         self._checkpoints = self._make_checkpoints(callbacks)
-        around: list[BaseCallback] = [RefuseNaN(), KeepRecord(self._keep_record, self._evaluation)]
+        around: list[BaseCallback] = [RefuseNaN()]
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
-        return [*around, *callbacks, stopper, self._checkpoints]
+        record = KeepRecord(self._keep_record, self._evaluation)
+        return [*around, *callbacks, record, stopper, self._checkpoints]
 
     def _make_checkpoints(self, callbacks: list[BaseCallback]) -> ResumableCheckpoints:
         """Callbacks that only look have no state that a checkpoint would hold."""
