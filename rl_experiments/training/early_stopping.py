@@ -46,6 +46,11 @@ class EarlyStopping(BaseCallback):
         self.reason: str | None = None
         self._seen = 0.0
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether there is anything to stop for."""
+        return any(limit is not None for limit in (self.stop_at_reward, self.patience, self.max_minutes))
+
     def hear(self, evaluation: Evaluation) -> bool:
         """
         :param evaluation: the newest

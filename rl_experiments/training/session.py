@@ -261,7 +261,8 @@ class Training:
                 stop=self._stop,
             )
             callbacks.append(self._evaluation)
-        callbacks.append(self._early_stopping)
+        if self._early_stopping.has_limits:
+            callbacks.append(self._early_stopping)
         self._checkpoints = self._make_checkpoints(callbacks)
         around: list[BaseCallback] = [RefuseNaN()]
         if experiment.progress:
