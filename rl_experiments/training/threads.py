@@ -29,7 +29,7 @@ from rl_experiments.core.files import cache_folder, write_text
 MEMORY_SIZE = 2000
 _REPETITIONS = 3
 _SHORTEST_SAMPLE = 0.1
-_LEAST_GAIN = 0.9
+_LEAST_GAIN = 0.95
 """More threads must take at most this share of the time: they risk more than a few percent gain."""
 _HOPELESS = 1.5
 """A count that takes so many times the best one's time is not tried again."""
