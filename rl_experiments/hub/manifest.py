@@ -106,11 +106,6 @@ class Manifest:
             return False
         return all(self._is_unchanged(entry) for entry in self.files.values() if entry.stage == stage)
 
-    def is_sealed(self) -> bool:
-        """Whether the card, the last file, was written, and every file is as it was left."""
-        record = self.stages.get(CARD)
-        return record is not None and record.status == DONE and not self.changed_files()
-
     def changed_files(self) -> list[str]:
         """:return: files of ours that are missing or not as they were left"""
         return sorted(entry.path for entry in self.files.values() if not self._is_unchanged(entry))
