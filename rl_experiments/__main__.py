@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
-from rl_experiments.cli.main import run_command
+from rl_experiments.cli.main import run_and_exit
 from rl_experiments.core.suggest import hint
 
 COMMANDS = {
@@ -26,19 +27,19 @@ def usage() -> str:
     return "\n".join(["usage: rl-experiments COMMAND [--help] ...", "", "commands:", *lines])
 
 
-def main() -> int:
-    """Run the command that the first argument names."""
+def main() -> NoReturn:
+    """Run the command that the first argument names, and end with its exit code."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(usage())
-        return 0 if len(sys.argv) > 1 else 2
+        sys.exit(0 if len(sys.argv) > 1 else 2)
     name = sys.argv[1].replace("-", "_")
     if name not in COMMANDS and name not in _MODULES.values():
         print(f"Error: there is no command '{sys.argv[1]}'.{hint(name, COMMANDS)}", file=sys.stderr)
-        return 2
+        sys.exit(2)
     del sys.argv[1]
     command = importlib.import_module(f"rl_experiments.{_MODULES.get(name, name)}")
-    return run_command(command.main)
+    run_and_exit(command.main)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

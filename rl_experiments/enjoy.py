@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
-from rl_experiments.cli.main import run_command
+from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1
 from rl_experiments.core.files import check_can_write, write_text
 from rl_experiments.core.interruption import ended_by_signals
@@ -167,4 +167,4 @@ def _write_json(target: str, content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_and_exit(main)

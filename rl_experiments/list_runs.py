@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.cli.main import on_one_line, run_command
+from rl_experiments.cli.main import on_one_line, run_and_exit
 from rl_experiments.cli.parser import Parser, checked_choice
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
@@ -137,4 +137,4 @@ def _draw(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_and_exit(main)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.cli.main import run_command
+from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, checked_choice
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.names import model_name
@@ -97,4 +96,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_and_exit(main)

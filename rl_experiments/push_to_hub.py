@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, chosen_model, load_chosen_agent
-from rl_experiments.cli.main import run_command
+from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser
 from rl_experiments.core.errors import ConfigurationError
 
@@ -153,4 +152,4 @@ def summary(publication: Publication) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_and_exit(main)

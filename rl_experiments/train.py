@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from rl_experiments.algorithms.registry import algorithm_names
-from rl_experiments.cli.main import run_command
+from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import options_of
@@ -115,4 +115,4 @@ def _tune(experiment: Experiment, study: Study, dry_run: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_and_exit(main)

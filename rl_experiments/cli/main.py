@@ -7,8 +7,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from rl_experiments.core.errors import RLExperimentsError
+from rl_experiments.core.interruption import ignore_signals
 
 DEBUG_FLAG = "--debug"
 
@@ -56,6 +58,13 @@ def run_command(command: Callable[[], int | None]) -> int:
             traceback.print_exc()
         print(f"Error: {type(error).__name__}: {on_one_line(error)} ({DEBUG_FLAG} shows where)", file=sys.stderr)
         return 1
+
+
+def run_and_exit(command: Callable[[], int | None]) -> NoReturn:
+    """End this process with what :func:`run_command` makes of a command."""
+    code = run_command(command)
+    ignore_signals()
+    sys.exit(code)
 
 
 def on_one_line(text: object) -> str:

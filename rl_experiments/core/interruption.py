@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -14,6 +14,12 @@ from rl_experiments.core.errors import Terminated
 
 _MOMENT = 10.0
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def ignore_signals() -> None:
+    """For a command that has ended: a signal while Python shuts down would replace its exit code."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -75,7 +81,7 @@ class Interruption:
             yield
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler if self.signal is None else self._after_the_moment(handler))
 
     @contextmanager
     def may_interrupt(self) -> Iterator[None]:
@@ -92,12 +98,25 @@ class Interruption:
         finally:
             self._may_raise = False
 
+    @property
+    def _in_its_moment(self) -> bool:
+        return self.signal is not None and time.monotonic() - self._came < _MOMENT
+
+    def _after_the_moment(self, handler: Any) -> Callable[[int, FrameType | None], None]:
+        """:return: what hands over to the handler that was there before, once the moment is over"""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if not self._in_its_moment:
+                signal.signal(number, handler)
+                signal.raise_signal(number)
+
+        return handle
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.signal is not None and now - self._came < _MOMENT:
+        if self._in_its_moment:
             return
         is_first = self.signal is None
-        self.signal, self._came = number, now
+        self.signal, self._came = number, time.monotonic()
         if self._may_raise or not is_first:
             self._may_raise = False
             raise KeyboardInterrupt

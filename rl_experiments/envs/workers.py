@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import multiprocessing
+import os
 import shutil
 import signal
 import tempfile
@@ -126,9 +127,9 @@ class WorkerVecEnv(SubprocVecEnv):
             return
         for remote in self.remotes:
             with contextlib.suppress(WorkerError, OSError):
-                if self.waiting and remote.poll(_PATIENCE):
-                    remote.recv()
                 remote.send(("close", None))
+        # A worker that was left in the middle of a step first gets rid of its answer.
+        drain([remote.fileno() for remote in self.remotes], _PATIENCE)
         self._end(_PATIENCE)
 
     def _end(self, patience: float) -> None:
@@ -159,9 +160,9 @@ class _Remote:
         with self._translated():
             return self._connection.recv()
 
-    def poll(self, timeout: float) -> bool:
-        """Whether there is an answer."""
-        return bool(self._connection.poll(timeout))
+    def fileno(self) -> int:
+        """The pipe's file descriptor."""
+        return int(self._connection.fileno())
 
     def close(self) -> None:
         """Close the pipe."""
@@ -173,6 +174,20 @@ class _Remote:
             yield
         except (EOFError, ConnectionError):
             raise self._failure() from None
+
+
+def drain(pipes: Sequence[int], patience: float) -> None:
+    """Read what is still written to pipes until their other ends are closed, for some seconds at most."""
+    deadline = time.monotonic() + patience
+    left = list(pipes)
+    while left and (seconds := deadline - time.monotonic()) > 0:
+        for pipe in wait(left, seconds):
+            try:
+                more = bool(os.read(pipe, 1 << 16))  # type: ignore[arg-type]
+            except OSError:
+                more = False
+            if not more:
+                left.remove(pipe)  # type: ignore[arg-type]
 
 
 def end_processes(processes: Sequence[Any], patience: float) -> None:

@@ -13,7 +13,7 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.rendering import has_screen
-from rl_experiments.evaluation.evaluating import close, ending_recipe, recipe_of, seed_everything, without_window
+from rl_experiments.evaluation.evaluating import ending_recipe, recipe_of, seed_everything, without_window
 from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
 from rl_experiments.evaluation.playing import Game, Step
 from rl_experiments.evaluation.statistics import Evaluation
@@ -76,7 +76,7 @@ def watch(
             game = Game(agent, env, n_episodes, n_steps, deterministic, after)
             return replace(play_to_the_end(game, recipe.env_id), seed=seed)
     finally:
-        close(env)
+        env.close()
 
 
 def _open(

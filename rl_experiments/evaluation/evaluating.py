@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError
@@ -67,7 +64,7 @@ def evaluate(
             game = Game(agent, env, n_episodes, None, deterministic, advance)
             return replace(play_to_the_end(game, recipe.env_id), seed=seed)
     finally:
-        close(env)
+        env.close()
 
 
 def recipe_of(agent: Agent, recipe: EnvironmentRecipe | None) -> EnvironmentRecipe:
@@ -90,19 +87,6 @@ def ending_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
     limit = recipe.max_episode_steps or spec.max_episode_steps
     has_limit = recipe.is_atari or (limit is not None and limit <= LONGEST_EPISODE)
     return recipe if has_limit else replace(recipe, max_episode_steps=LONGEST_EPISODE)
-
-
-def close(env: VecEnv) -> None:
-    """Close environments; those that were left in the middle of a step are not asked."""
-    inner = env.unwrapped
-    if isinstance(inner, SubprocVecEnv) and inner.waiting:
-        # Some of their answers may have been read: SB3 would wait for these again.
-        for process in inner.processes:
-            process.terminate()
-            process.join()
-        inner.closed = True
-    with contextlib.suppress(EOFError, ConnectionError):
-        env.close()
 
 
 def seed_everything(seed: int) -> None:
