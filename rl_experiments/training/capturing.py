@@ -27,7 +27,15 @@ from rl_experiments.evaluation.statistics import Episode, Evaluation
 
 _LIBRARIES = ("stable_baselines3", "sb3_contrib", "rl_experiments", "gymnasium", "builtins")
 _OF_THIS_PROCESS = frozenset(
-    {"start_time", "verbose", "tensorboard_log", "_total_timesteps", "_num_timesteps_at_start", "_custom_logger"}
+    {
+        "start_time",
+        "verbose",
+        "tensorboard_log",
+        "_total_timesteps",
+        "_num_timesteps_at_start",
+        "_custom_logger",
+        "dump_logs",
+    }
 )
 _OF_CALLBACKS = frozenset(
     {"model", "locals", "globals", "parent", "agent", "run", "stop", "on_evaluation", "_bar", "_seen"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
-from rl_experiments.training.replay_state import ReplayState
+from rl_experiments.training.replay_state import Moment, ReplayState
 
 IMAGE = spaces.Box(0, 255, (4, 12, 10), np.uint8)
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
@@ -59,20 +60,18 @@ class _Filled:
             self._observation = following
             self.rows += 1
 
-    def save(self, run: Run) -> tuple[Checkpoint, dict[str, Any]]:
-        states: list[dict[str, Any]] = []
+    def save(self, run: Run, moment: Moment | None = None) -> tuple[Checkpoint, Mapping[str, Any]]:
         known: dict[str, str] = {}
+        moment = moment or self.state.take(self.rows)
 
         def write(folder: Path) -> dict[str, Any]:
-            state, linked = self.state.write(folder, self.rows)
-            states.append(state)
-            known.update(linked)
+            known.update(self.state.write(folder, moment, self.rows))
             return {}
 
-        checkpoint = checkpoints.write(run, self.rows, write, known)
+        checkpoint = checkpoints.write(run, moment.rows, write, known)
         self.state.remember(checkpoint)
         checkpoints.prune(run)
-        return checkpoint, states[0]
+        return checkpoint, moment.state
 
 
 def _assert_equal(first: ReplayBuffer, second: ReplayBuffer) -> None:
