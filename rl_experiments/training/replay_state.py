@@ -22,7 +22,7 @@ _ROWS_OF_SEGMENT, _ROWS_OF_BLOCK = 10_000, 256
 _INDEX = "replay.npz"
 _CHANGING = ("ep_start", "ep_length")
 """Of hindsight replay: rows change when their episode ends, and when it is overwritten."""
-_LARGEST_COPY = 64 << 20
+_LARGEST_COPY = 16 << 20
 """Bytes of a small buffer that a moment may hold a copy of."""
 
 
@@ -47,7 +47,7 @@ class Moment:
     :param oldest: the first of them that it held
     :param state: small parts
     :param index: what changes of rows that are there already
-    :param copies: of all arrays, where they are small and the next rows replace others
+    :param copies: of all arrays, where they are small; the next rows may replace others
     """
 
     rows: int
@@ -95,8 +95,7 @@ class ReplayState:
         if is_plain(infos := self._infos()):
             state["infos"] = infos
         arrays = _arrays(buffer)
-        small = buffer.full and sum(array.nbytes for array in arrays.values()) <= _LARGEST_COPY
-        copies = {name: array.copy() for name, array in arrays.items()} if small else None
+        copies = {name: array.copy() for name, array in arrays.items()} if self.size <= _LARGEST_COPY else None
         return Moment(total, total - buffer.size(), state, self._index(), copies)
 
     def write(self, folder: Path, moment: Moment, rows: int) -> dict[str, str]:
@@ -114,7 +113,10 @@ class ReplayState:
                 link(self._last.file(segment.name), folder / segment.name)
                 known[segment.name] = self._last.files[segment.name]
                 written = max(written, segment.stop)
-        if moment.copies is None and written < self._rows_before + rows - buffer.buffer_size:
+        newer = self._rows_before + rows - total
+        # Where memory is saved, the next observation already stands in the place of the oldest.
+        lost = newer + total - buffer.buffer_size + int(buffer.optimize_memory_usage)
+        if newer > 0 and moment.copies is None and written < min(lost, total):
             raise LookupError("newer rows of the replay buffer have replaced some of it")
         arrays = moment.copies or _arrays(buffer)
         for start in range(written, total, _ROWS_OF_SEGMENT):

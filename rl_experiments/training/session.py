@@ -178,6 +178,8 @@ class Training:
             print(f"Saved to {self.run.path}")
         if resumable is not None:
             print(self._how_to_go_on(resumable))
+        elif number is not None:
+            to_stderr("There is nothing that --resume could go on from: the first rollout was not over")
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
