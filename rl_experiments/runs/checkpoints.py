@@ -21,7 +21,7 @@ from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import check_plain_file, sha256_of, write_text
-from rl_experiments.runs.folder import Run
+from rl_experiments.runs.folder import CHECKPOINTS, Run
 
 SCHEMA_VERSION = 1
 KEPT = 2
@@ -76,15 +76,12 @@ class Checkpoint:
 
 def checkpoints_of(run: Run) -> list[Path]:
     """:return: the folders of a run, by ascending steps, whether whole or not"""
-    folder = folder_of(run)
-    if not folder.is_dir():
-        return []
-    return sorted(entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+    return list(run.resumable().values())
 
 
 def folder_of(run: Run) -> Path:
     """:return: where a run's checkpoints are"""
-    return run.path / "checkpoints"
+    return run.path / CHECKPOINTS
 
 
 def read(path: Path) -> Checkpoint:
@@ -139,7 +136,7 @@ def newer_than(run: Run, checkpoint: Checkpoint) -> Checkpoint | None:
 def run_folder_of(path: Path) -> Path | None:
     """:return: the run that a checkpoint's folder belongs to; None if it is no such folder"""
     path = path.absolute()
-    return path.parent.parent if path.parent.name == "checkpoints" and path.name.isdecimal() else None
+    return path.parent.parent if path.parent.name == CHECKPOINTS and path.name.isdecimal() else None
 
 
 def begin_from(run: Run, checkpoint: Checkpoint) -> None:

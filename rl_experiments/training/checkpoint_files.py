@@ -16,12 +16,13 @@ from rl_experiments.core import pickles
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL, STATISTICS
 from rl_experiments.training.capturing import TrainingState
 from rl_experiments.training.learning import log_folder
 from rl_experiments.training.replay_state import Moment, ReplayState
 from rl_experiments.training.stopping import to_stderr
 
-MODEL, STATISTICS, STATE, BUFFER = "model.zip", "vecnormalize.pkl", "state.pkl", "replay.pkl"
+STATE, BUFFER = "state.pkl", "replay.pkl"
 
 
 @dataclass(frozen=True)

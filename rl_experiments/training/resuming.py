@@ -15,8 +15,8 @@ from rl_experiments.core.names import folder_name
 from rl_experiments.core.symbols import Trust
 from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL
 from rl_experiments.runs.lock import holding, is_held
-from rl_experiments.training.checkpoint_files import MODEL
 from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.session import Training, TrainingResult
 from rl_experiments.training.settings import Experiment
