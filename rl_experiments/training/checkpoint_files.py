@@ -56,6 +56,7 @@ class CheckpointFiles:
         buffer = getattr(model, "replay_buffer", None)
         self._replay = None if buffer is None else ReplayState(buffer)
         self._told: set[str] = set()
+        self._size = 0
 
     @property
     def _rows(self) -> int:
@@ -95,6 +96,7 @@ class CheckpointFiles:
             return captured.facts
 
         self._tell_what_is_new(captured.steps)
+        self._size = sum(map(len, captured.files.values())) + (0 if self._replay is None else self._replay.size)
         try:
             checkpoint = checkpoints.write(self._run, captured.steps, fill, known)
         except (OSError, LookupError) as error:
@@ -141,6 +143,11 @@ class CheckpointFiles:
             )
         return remarks
 
+    def space(self) -> str:
+        """:return: what a checkpoint needs, and what there is"""
+        free = shutil.disk_usage(self._run.path).free
+        return f"A checkpoint needs up to {self._size / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
+
     def _tell_what_is_new(self, steps: int) -> None:
         """An environment or a callback may become something later that no checkpoint can hold."""
         missing = self._state.missing + ([] if self._replay is None else self._replay.missing())
@@ -153,9 +160,7 @@ class CheckpointFiles:
         reason = getattr(error, "strerror", None) or error
         text = f"The checkpoint at {captured.steps} steps cannot be written: {reason}"
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = sum(map(len, captured.files.values())) + (0 if self._replay is None else self._replay.size)
-            free = shutil.disk_usage(self._run.path).free
-            text += f". It needs up to {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+            text += f". {self.space()}"
         whole = checkpoints.checkpoints_of(self._run)
         return f"{text}. The one before, {whole[-1]}, stays" if whole else text
 

@@ -158,6 +158,10 @@ class ResumableCheckpoints(BaseCallback):
             self._write(self._in_memory)
         return checkpoints.latest(self.run, to_stderr)
 
+    def space(self) -> str:
+        """:return: what a checkpoint needs on the disk, and what there is"""
+        return self._files.space()
+
     def _is_due_by_steps(self) -> bool:
         return self.model.num_timesteps // self._schedule.steps > self._last_steps // self._schedule.steps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shlex
 import signal
 import sys
@@ -169,8 +170,10 @@ class Training:
             self._finish(status, seconds, reason)
         except OSError as error:
             self._record_failure(error, seconds)
+            last = checkpoints.latest(self.run, to_stderr)
             raise TrainingError(
                 f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
+                f"{self._space(error)}{'' if last is None else f'. {self._how_to_go_on(last)}'}"
             ) from error
         if self.experiment.verbose > 0:
             if number is None and reason is not None:
@@ -391,7 +394,12 @@ class Training:
         if resumable is not None:
             kept += f". {self._how_to_go_on(resumable)}"
         self._record_failure(error, seconds)
-        raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
+        raise TrainingError(f"Training failed after {steps} steps: {reason}{self._space(error)}. {kept}") from error
+
+    def _space(self, error: BaseException) -> str:
+        """:return: what a full disk lacks"""
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f". {self._checkpoints.space()}" if is_full else ""
 
     def _how_to_go_on(self, resumable: Checkpoint) -> str:
         text = f"It goes on at {resumable.steps} steps with: {resume_command(self.run.path)}"
