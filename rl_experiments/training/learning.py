@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sb3_contrib.common.vec_env import AsyncEval
+from sb3_contrib.common.vec_env import AsyncEval, async_eval
 from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -23,6 +23,7 @@ from rl_experiments.envs.workers import (
     WorkerReports,
     end_processes,
     leave_signals_to_the_parent,
+    quiet_loops,
     report_failures,
     reporting,
     start_server,
@@ -113,7 +114,8 @@ class Evaluators(AsyncEval):
             )
             for index in range(configuration.hyperparameters.n_envs)
         ]
-        super().__init__(makers, policy)
+        with quiet_loops(async_eval):
+            super().__init__(makers, policy)
 
     def failure(self) -> WorkerError:
         """:return: why a worker no longer answers"""

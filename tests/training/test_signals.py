@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +135,22 @@ def test_checkpoints_by_time_lie_beside_exact_ones(tmp_path: Path) -> None:
 def _copy(logs: Path, folder: Path) -> Run:
     shutil.copytree(logs, folder / "logs")
     return open_run(next((folder / "logs").glob("ppo/*")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["ppo", "ars"])
+def test_workers_of_a_killed_training_end_silently(algo: str, tmp_path: Path) -> None:
+    given = ("--algo", algo, "--env", "toy_envs:ToySlow-v0", "--vec-env", "subproc", "-n", "1000000", "--verbose", "0")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rl_experiments.train", *given, "--num-threads", "1", "-params", "n_envs:3"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not list(tmp_path.glob("logs/*/*/run.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(3)
+    process.kill()
+    assert process.communicate(timeout=30)[0] == ""
