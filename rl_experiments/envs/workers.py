@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.vec_env import SubprocVecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, subproc_vec_env
 
 from rl_experiments.core.errors import RLExperimentsError
 
@@ -113,9 +114,10 @@ class WorkerVecEnv(SubprocVecEnv):
         self._reports = WorkerReports()
         start_server()
         try:
-            super().__init__(
-                [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
-            )
+            with quiet_loops(subproc_vec_env):
+                super().__init__(
+                    [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
+                )
         except BaseException as error:
             failure = self._failure() if isinstance(error, (EOFError, ConnectionError)) else error
             self._end(patience=0)
@@ -176,6 +178,29 @@ class _Remote:
             yield
         except (EOFError, ConnectionError):
             raise self._failure() from None
+
+
+@contextlib.contextmanager
+def quiet_loops(module: Any) -> Iterator[None]:
+    """
+    Workers that are started meanwhile end without a traceback when this process is killed.
+
+    :param module: of a library, whose ``_worker`` is the loop of a worker process
+    """
+    loop = module._worker
+    module._worker = functools.partial(_until_the_parent_is_gone, loop.__module__)
+    try:
+        yield
+    finally:
+        module._worker = loop
+
+
+def _until_the_parent_is_gone(module: str, *arguments: Any) -> None:
+    """The environment's own errors, of connections too, are reported before they come here."""
+    try:
+        importlib.import_module(module)._worker(*arguments)
+    except (ConnectionError, EOFError):
+        raise SystemExit(1) from None
 
 
 def drain(pipes: Sequence[int], deadline: float) -> None:

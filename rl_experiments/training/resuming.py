@@ -15,8 +15,8 @@ from rl_experiments.core.names import folder_name
 from rl_experiments.core.symbols import Trust
 from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL
 from rl_experiments.runs.lock import holding, is_held
-from rl_experiments.training.checkpoint_files import MODEL
 from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.session import Training, TrainingResult
 from rl_experiments.training.settings import Experiment
@@ -31,30 +31,34 @@ def resume_run(path: str | Path | None = None, **given: Any) -> TrainingResult:
     """
     Train on from the last checkpoint that is whole, in the same folder.
 
-    :param path: of the run; if None, the latest one of the algorithm and environment that was stopped or killed
+    :param path: of the run, or of one of its checkpoints; if None, the latest run of the algorithm and environment that
+        was stopped or killed
     :param given: fields of :class:`Experiment` that the user said; all others are those of the run
     :raises RLExperimentsError: if there is none, or if it would become another experiment; the run stays as it is
     """
     with StopRequest().listening(to_stderr) as stop:
-        run = open_run(path) if path is not None else _latest_run(given)
+        folder = None if path is None else checkpoints.run_folder_of(Path(path))
+        run = _latest_run(given) if path is None else open_run(folder or path)
         with holding(run):
-            return _resume(run, given, stop)
+            return _resume(run, given, stop, None if path is None or folder is None else Path(path))
 
 
-def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest) -> TrainingResult:
+def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path | None) -> TrainingResult:
     content = RunRecord.read(run)
     if "experiment_id" not in content:
         raise ConfigurationError(f"{run.path} has no run.json that tells its experiment: only our own runs are resumed")
     experiment = _experiment_of(run, content, given)
-    checkpoint = checkpoints.latest(run, to_stderr)
-    if checkpoint is None:
-        raise NotFoundError(f"{run.path} has no checkpoint to resume from. A model of it goes on with -i")
+    checkpoint = _checkpoint_of(run, chosen)
     _check_length(run, content, checkpoint, given)
     prepared = _prepare(run, experiment, checkpoint, given)
     choice = ThreadChoice(int(content.get("threads", {}).get("count", 1)), "as the run has")
     choice.apply()
     if experiment.verbose > 0:
         print(f"Going on with {run.path} at {checkpoint.steps:,} of {prepared.configuration.n_timesteps:,} steps")
+    if not checkpoint.exact:
+        to_stderr(
+            "The environments begin new episodes here: from now on it is not exactly what it had been without a stop"
+        )
     stop.check()
     _cut_monitors(run, checkpoint)
     training = Training(prepared, run, choice, stop, checkpoint)
@@ -63,6 +67,24 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest) -> TrainingRe
         return training.learn()
     finally:
         training.close()
+
+
+def _checkpoint_of(run: Run, chosen: Path | None) -> Checkpoint:
+    """:return: the one that the user named, or the last one"""
+    found = None
+    if chosen is None:
+        found = checkpoints.latest(run, to_stderr)
+    elif chosen.is_dir():
+        try:
+            found = checkpoints.read(chosen)
+            found.check()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"The checkpoint {chosen} cannot be used: {error}") from None
+    if found is None and (there := checkpoints.checkpoints_of(run)) and chosen is not None:
+        raise NotFoundError(f"There is no checkpoint {chosen}. There are: {', '.join(path.name for path in there)}")
+    if found is None:
+        raise NotFoundError(f"{run.path} has no checkpoint to resume from. A model of it goes on with -i")
+    return found
 
 
 def _latest_run(given: Mapping[str, Any]) -> Run:

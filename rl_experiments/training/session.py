@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shlex
 import signal
 import sys
@@ -23,7 +24,7 @@ from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.workers import reason_of
-from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
+from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
 from rl_experiments.training.callbacks import (
@@ -39,7 +40,13 @@ from rl_experiments.training.capturing import TrainingState
 from rl_experiments.training.checkpointing import DEFAULT_SAVE_FREQ, ResumableCheckpoints, Schedule
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
 from rl_experiments.training.early_stopping import EarlyStopping, StoppedEarly
-from rl_experiments.training.learning import Evaluators, continue_log, learn_arguments, load_replay_buffer
+from rl_experiments.training.learning import (
+    Evaluators,
+    continue_iterations,
+    continue_log,
+    learn_arguments,
+    load_replay_buffer,
+)
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tracking import run_name, start_wandb
@@ -126,8 +133,10 @@ class Training:
             self._write_configuration()
         else:
             self._continue_configuration(self._start)
-            continue_log(self.model, self._start.facts.get("log_folder"), self._start.steps)
+            continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
+        if self._start is not None:
+            continue_iterations(self.model, arguments, self._start.steps)
         self._evaluators = arguments.get("async_eval")
         self.model.num_timesteps = 0
         self._learning = True
@@ -161,15 +170,19 @@ class Training:
             self._finish(status, seconds, reason)
         except OSError as error:
             self._record_failure(error, seconds)
+            last = checkpoints.latest(self.run, to_stderr)
             raise TrainingError(
                 f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
+                f"{self._space(error)}{'' if last is None else f'. {self._how_to_go_on(last)}'}"
             ) from error
         if self.experiment.verbose > 0:
             if number is None and reason is not None:
                 print(f"Stopped after {steps} steps: {reason}")
             print(f"Saved to {self.run.path}")
         if resumable is not None:
-            print(f"It goes on at {resumable.steps} steps with: {resume_command(self.run)}")
+            print(self._how_to_go_on(resumable))
+        elif number is not None:
+            to_stderr("There is nothing that --resume could go on from: the first rollout was not over")
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
@@ -288,6 +301,7 @@ class Training:
             lambda: None if evaluation is None or evaluation.last is None else evaluation.last.mean_reward,
             self._tell,
             self._on_restore,
+            self._stop,
         )
 
     def _tell(self, remarks: list[str]) -> None:
@@ -378,9 +392,24 @@ class Training:
             kept = f"The model of that moment cannot be saved: {reason_of(unsaved)}"
         resumable = self._checkpoints.save_last()
         if resumable is not None:
-            kept += f". It goes on at {resumable.steps} steps with: {resume_command(self.run)}"
+            kept += f". {self._how_to_go_on(resumable)}"
         self._record_failure(error, seconds)
-        raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
+        raise TrainingError(f"Training failed after {steps} steps: {reason}{self._space(error)}. {kept}") from error
+
+    def _space(self, error: BaseException) -> str:
+        """:return: what a full disk lacks"""
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f". {self._checkpoints.space()}" if is_full else ""
+
+    def _how_to_go_on(self, resumable: Checkpoint) -> str:
+        text = f"It goes on at {resumable.steps} steps with: {resume_command(self.run.path)}"
+        newer = checkpoints.newer_than(self.run, resumable)
+        if newer is None:
+            return text if resumable.exact else f"{text} (with new episodes in its environments)"
+        return (
+            f"{text} (as if it had not been stopped), or at {newer.steps} steps, with new episodes in its environments,"
+            f" with: {resume_command(newer.path)}"
+        )
 
     def _record_failure(self, error: BaseException, seconds: float) -> None:
         """On a full disk the record may have to stay as it is."""
@@ -415,9 +444,9 @@ class Training:
         )
 
 
-def resume_command(run: Run) -> str:
-    """:return: the command that goes on with a run"""
-    return f"python -m rl_experiments.train --resume {shlex.quote(str(run.path))}"
+def resume_command(path: Path) -> str:
+    """:return: the command that goes on with a run, or from one of its checkpoints"""
+    return f"python -m rl_experiments.train --resume {shlex.quote(str(path))}"
 
 
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -199,13 +199,36 @@ def test_callbacks_of_the_users_own_go_on(tmp_path: Path) -> None:
     assert differences(outcome(whole.run), outcome(killed)) == []
 
 
-def test_the_log_for_tensorboard_goes_on_in_its_folder(ppo: Run, tmp_path: Path) -> None:
-    whole = _experiment("ppo", tmp_path / "logs", tensorboard_log=str(tmp_path / "board")).run().run
+@pytest.mark.parametrize("name", ["ppo", pytest.param("dqn", marks=pytest.mark.slow)])
+def test_the_log_goes_on_as_if_nothing_had_happened(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"tensorboard_log": str(tmp_path / "board"), "log_interval": 2, "verbose": 1, "n_timesteps": 500}
+    whole = _experiment(name, tmp_path / "logs", **settings).run().run
     (folder,) = (tmp_path / "board").glob("*/*")
-    before = len(list(folder.iterdir()))
+    before, counts = _curves(folder), _counts(capsys.readouterr().out)
     resume_run(as_killed_after(whole, 0, tmp_path / "killed").path)
     assert list((tmp_path / "board").glob("*/*")) == [folder]
-    assert len(list(folder.iterdir())) > before
+    assert len(list(folder.iterdir())) > 1
+    assert _curves(folder) == before
+    resumed = _counts(capsys.readouterr().out)
+    assert resumed == counts[len(counts) - len(resumed) :]
+    assert resumed or name == "dqn"
+
+
+def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """:return: steps and values as TensorBoard shows them"""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    names = [name for name in events.Tags()["scalars"] if not name.startswith("time/")]
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+
+
+def _counts(out: str) -> list[str]:
+    """:return: the iterations and episodes that the terminal shows"""
+    return [line.split()[3] for line in out.splitlines() if "iterations" in line or "episodes" in line]
 
 
 @pytest.fixture(scope="module")
