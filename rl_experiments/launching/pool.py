@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -27,7 +28,7 @@ class Job:
     """
     :param name: tells it from the others
     :param work: takes a function to call now and then, with a count of what is done; returns what JSON can hold
-    :param log: a file that gets what the work prints, and where it crashed; None leaves its output as it is
+    :param log: a file that gets what the work prints, and where it failed; None leaves its output as it is
     """
 
     name: str
@@ -174,8 +175,16 @@ class _Task:
 
     def __call__(self, beat: Beat) -> str:
         """:return: the result as JSON"""
-        if self._job.log is not None:
-            _print_to(self._job.log)
+        if self._job.log is None:
+            return self._work(beat)
+        _print_to(self._job.log)
+        try:
+            return self._work(beat)
+        except (Exception, SystemExit):
+            traceback.print_exc()
+            raise
+
+    def _work(self, beat: Beat) -> str:
         return json.dumps(self._job.work(beat), allow_nan=False)
 
 
