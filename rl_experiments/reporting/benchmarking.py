@@ -69,8 +69,8 @@ def run_benchmark(
     """See :func:`benchmark_agents`."""
     published = read_published(benchmark.published) if benchmark.published else None
     folder = Path(benchmark.benchmark_dir)
-    check_can_write(folder / "benchmark.md", "--benchmark-dir")
     agents = find_agents(benchmark.log_dir)
+    check_can_write(folder / "benchmark.md", "--benchmark-dir")
     if benchmark.test_mode:
         del agents[1:]
     interruption = Interruption()

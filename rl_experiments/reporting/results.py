@@ -16,6 +16,8 @@ from rl_experiments.reporting.agents import FoundAgent
 from rl_experiments.reporting.published import PublishedTable, Score, difference_in_standard_errors
 
 PLAYED, FAILED, NOT_PLAYED = "played", "failed", "not played"
+_NUMBERS = ("mean", "std", "episodes", "steps", "seconds")
+"""What every score has."""
 _FILE, _LOG, _UNFINISHED = "result.json", "log.txt", ".playing-"
 
 
@@ -75,6 +77,7 @@ class AgentResult:
             "run": self.run,
             "status": self.status,
             "reason": self.reason,
+            **dict.fromkeys(_NUMBERS),
             **(self.score or {}),
             "published_mean": published and published.mean,
             "published_std": published and published.std,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rl_experiments.core import isolation
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.isolation import Beat
@@ -41,9 +43,6 @@ FAULTS: dict[str, tuple[Callable[[Beat], Any], str]] = {
     "dies": (lambda _: os._exit(7), "its process crashed (exit code 7)"),
     "crashes": (lambda _: os.kill(os.getpid(), signal.SIGSEGV), "its process crashed (SIGSEGV)"),
     "is killed": (lambda _: os.kill(os.getpid(), signal.SIGKILL), "its process crashed (SIGKILL)"),
-    "hangs": (lambda _: time.sleep(60), "nothing happened for 0.5 seconds"),
-    "never ends": (_beat_for_ever, "it was not done after 1 seconds"),
-    "is stopped": (lambda _: os.kill(os.getpid(), signal.SIGSTOP), "nothing happened for 0.5 seconds"),
     "no JSON": (lambda _: {1, 2}, "TypeError: Object of type set is not JSON serializable"),
 }
 
@@ -51,11 +50,22 @@ FAULTS: dict[str, tuple[Callable[[Beat], Any], str]] = {
 def test_a_job_that_fails_in_whatever_way_says_so_and_stops_no_other(tmp_path: Path) -> None:
     jobs = [Job(name, work, tmp_path / name) for name, (work, _) in FAULTS.items()]
     jobs += [Job(f"good {number}", lambda _, number=number: {"n": number}) for number in range(3)]
-    outcomes = {outcome.job.name: outcome for outcome in Pool(3, silence=0.5, limit=1.0).run(jobs)}
+    outcomes = {outcome.job.name: outcome for outcome in Pool(3).run(jobs)}
     assert {name: outcomes[name].reason for name in FAULTS} == {name: reason for name, (_, reason) in FAULTS.items()}
     assert [outcomes[f"good {number}"].result for number in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert "in _raise" in (tmp_path / "raises").read_text()
     assert all(outcomes[f"good {number}"].reason is None for number in range(3))
+
+
+def test_a_job_that_does_not_end_is_given_up() -> None:
+    silent = [
+        Job("hangs", lambda _: time.sleep(60)),
+        Job("is stopped", lambda _: os.kill(os.getpid(), signal.SIGSTOP)),
+    ]
+    assert [outcome.reason for outcome in Pool(2, silence=0.5).run(silent)] == ["nothing happened for 0.5 seconds"] * 2
+    [outcome] = Pool(1, silence=60, limit=1).run([Job("never ends", _beat_for_ever)])
+    assert outcome.reason == "it was not done after 1 seconds"
+    assert outcome.seconds >= 1
 
 
 def test_jobs_run_at_once_and_tell_how_far_they_are() -> None:
@@ -126,6 +136,20 @@ def test_a_signal_ends_the_pool_and_its_jobs(tmp_path: Path, number: signal.Sign
     time.sleep(0.1)
     assert len(pids) == 4
     assert not any(_is_there(pid) for pid in pids)
+
+
+def _from_an_environment_of_its_own(beat: Beat) -> list[object]:
+    beat(1)
+    return [multiprocessing.get_start_method(allow_none=True), os.getppid()]
+
+
+@pytest.mark.slow
+def test_where_the_system_does_not_fork_safely_a_job_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(isolation, "can_isolate", lambda: False)
+    jobs = [Job("good", _from_an_environment_of_its_own, tmp_path / "log"), Job("bad", os._exit)]
+    good, bad = Pool(1).run(jobs)
+    assert good.result == ["spawn", os.getpid()]
+    assert bad.reason is not None
 
 
 def test_what_a_job_prints_goes_to_its_log(tmp_path: Path) -> None:

@@ -125,24 +125,20 @@ def test_what_is_the_same_is_not_played_again(command: Command, ppo_run: Run, tm
 
 def test_a_broken_agent_is_listed_with_its_reason(command: Command, faultless: Run, tmp_path: Path) -> None:
     agents = tmp_path / "agents"
-    for name in (*FAULTS, "ToyPause-v0", "ToyFaulty-v0", "ToyNothing-v0"):
+    for name in (*FAULTS, "ToyFaulty-v0", "ToyNothing-v0"):
         _as_agent(faultless, agents, f"toy_faults:{name}")
     (_as_agent(faultless, agents, "toy_faults:ToyOddSpace-v0") / "ToyOddSpace-v0.zip").write_bytes(b"PK\3\4 nothing")
     (_as_agent(faultless, agents, "toy_faults:ToyNoModel-v0") / "ToyNoModel-v0.zip").unlink()
     shutil.copytree(agents / "ppo" / "ToyFaulty-v0_1", agents / "pppo" / "ToyFaulty-v0_1")
     flags = ("--log-dir", "agents", "--benchmark-dir", "out", "--n-episodes", "3", "--gym-packages", "toy_faults")
-    result = command(benchmark, *flags, "--timeout", "3", "--jobs", "4")
+    result = command(benchmark, *flags, "--jobs", "4")
     assert result.code == 1
     assert "Traceback" not in result.err
-    assert "[10/10]" in result.out
-    assert "1 of 10 agents played, 9 failed" in result.out
+    assert "[9/9]" in result.out
+    assert "1 of 9 agents played, 8 failed" in result.out
     reasons = {name: agent["reason"] for name, agent in _agents("out").items()}
     for name, reason in FAULTS.items():
         assert reason in reasons[f"ppo toy_faults:{name}"]
-    assert reasons["ppo toy_faults:ToyPause-v0"] in (
-        "it was not done after 3 seconds",
-        "nothing happened for 3 seconds",
-    )
     assert "There is no environment" in reasons["ppo toy_faults:ToyNothing-v0"]
     assert "zip" in reasons["ppo toy_faults:ToyOddSpace-v0"]
     assert "There is no final model" in reasons["ppo toy_faults:ToyNoModel-v0"]
@@ -201,6 +197,7 @@ def test_a_benchmark_that_was_stopped_goes_on(faultless: Run, tmp_path: Path, nu
         tmp_path / "agents", benchmark_dir=str(out), n_episodes=3, gym_packages=("toy_faults",), timeout=1.0
     )
     assert [agent.status for agent in result.agents] == ["played", "failed"]
+    assert result.agents[1].reason in ("nothing happened for 1 seconds", "it was not done after 1 seconds")
     assert (out / "ppo-ToyFaulty-v0" / "result.json").stat().st_mtime_ns == before
     assert not list(out.glob(".playing-*"))
 
