@@ -124,6 +124,7 @@ class _Session:
             bar.update(n_known)
             for outcome in outcomes:
                 self._take(outcome, bar)
+        self._folder.clear_unfinished()
 
     def result(self) -> BenchmarkResult:
         """:return: what is known, which is written to the table too"""

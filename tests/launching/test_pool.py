@@ -120,6 +120,7 @@ def test_what_a_job_has_started_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.usefixtures("same_handlers_after")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_pool_and_its_jobs(tmp_path: Path, number: signal.Signals) -> None:
     interruption = Interruption()
