@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.suggest import hint, nearest
-from rl_experiments.envs import robotics
+from rl_experiments.envs import highway, robotics
 from rl_experiments.envs.wrappers import MaskVelocityWrapper
 
 
@@ -89,7 +89,10 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
         own = " One of your own is found with --gym-packages my_package, or as my_package:Name-v0."
         similar = f" Did you mean '{near}'?" if near else own
         raise NotFoundError(f"There is no environment '{env_id}'.{missing or similar}")
-    return gym.registry[name]
+    spec = gym.registry[name]
+    if "highway_env" in str(spec.entry_point):
+        highway.mend()
+    return spec
 
 
 def is_atari(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
