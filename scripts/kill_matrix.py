@@ -4,7 +4,7 @@ Kill trainings, resume them, and see that they end as those that were never kill
 
     .venv/bin/python scripts/kill_matrix.py --json kills.json            every cell, about 40 minutes on two cores
     .venv/bin/python scripts/kill_matrix.py --only sac --kills 5         the cells whose name has this in it
-    .venv/bin/python scripts/kill_matrix.py --json kills.json --resume   those that the file does not have yet
+    .venv/bin/python scripts/kill_matrix.py --json kills.json --resume   those that the file lacks, or has as not equal
 
 Each cell of kill_matrix.yml is trained once undisturbed. Then a second training of it is killed with SIGKILL at random
 moments (while it learns, evaluates or writes, and while it starts and resumes), resumed with ``--resume`` after each,
@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -41,6 +42,9 @@ EARLY = 0.25
 """Share of the kills that come while a process starts, or puts the training back to its checkpoint."""
 PATIENCE, LEFT_OVER = 300.0, 15.0
 """Seconds that a training, and a worker whose parent was killed, may take."""
+
+LIVE: set[int] = set()
+"""Processes that this one has started, each with a group of its own."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,14 @@ def read_cells(path: Path) -> list[Cell]:
         merged = {"vec_env": "dummy", **content["algorithms"][algo], **own}
         kept = {name: value for name, value in merged.items() if name not in OPTIONS and value is not None}
         options = {name: merged[name] for name in OPTIONS}
-        text = ", ".join(
-            f"{name}={value}" for name, value in own.items() if value is not None and name != "env_wrapper"
-        )
-        wrappers = "" if "env_wrapper" not in own or "frame_stack" in own else f" {own['env_wrapper']}"
-        cells.append(Cell(f"{algo} {env} {text}{wrappers}".strip(), algo, env, family[env], kept, options))
-    return cells
+        text = ", ".join(f"{name}={value}" for name, value in own.items() if value is not None)
+        cells.append(Cell(f"{algo} {env} {text}".strip(), algo, env, family[env], kept, options))
+    seen: Counter[str] = Counter()
+    turns = {}
+    for cell in cells:
+        turns[cell.name] = seen[cell.family]
+        seen[cell.family] += 1
+    return sorted(cells, key=lambda cell: turns[cell.name])  # all families soon
 
 
 # Processes
@@ -142,7 +148,7 @@ class Processes:
         paths = filter(None, [str(REPOSITORY), str(PACKAGES), os.environ.get("PYTHONPATH")])
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "rl_experiments.train", *arguments],
                 env=env,
                 cwd=self.folder,
@@ -151,6 +157,8 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        LIVE.add(process.pid)
+        return process
 
     def finish(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for a training's end."""
@@ -170,6 +178,15 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    LIVE.discard(process.pid)
+
+
+def end_all(number: int, frame: object) -> None:
+    """Leave nothing running when this process is to end."""
+    for pid in LIVE:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    os._exit(128 + number)
 
 
 def workers_end(process: subprocess.Popen[bytes]) -> bool:
@@ -179,6 +196,7 @@ def workers_end(process: subprocess.Popen[bytes]) -> bool:
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:
+            LIVE.discard(process.pid)
             return True
         time.sleep(0.05)
     return False
@@ -235,7 +253,7 @@ class Trial:
             result.survived = result.tried
             result.differences += compare(whole, killed)
             result.equal = 0 if result.differences else result.tried
-        except TrialError as failure:
+        except (TrialError, OSError, ValueError) as failure:
             result.differences.append(str(failure))
         return result
 
@@ -251,7 +269,11 @@ class Trial:
         return run
 
     def _killed(self) -> Path:
-        logs = self.folder / "killed"
+        run = self._killed_in(self.folder / "killed", 1.0)
+        # It may have been faster than the first.
+        return run if self.result.tried else self._killed_in(self.folder / "killed soon", 0.3)
+
+    def _killed_in(self, logs: Path, pace: float) -> Path:
         process = self.processes.start(logs)
         wait_until_learning(process, logs)
         run = run_in(logs)
@@ -259,10 +281,13 @@ class Trial:
             self.processes.finish(process)
             raise TrialError("no run was begun")
         for number in range(self.kills):
-            self._await_the_moment(process, logs, self.kills - number)
+            self._await_the_moment(process, logs, pace / (self.kills - number + 0.5))
             process.kill()
             if process.wait() != -signal.SIGKILL:
-                break  # it was at its end
+                break
+            if record_of(run).get("status") == "finished":
+                end_group(process)
+                return run
             self.result.tried += 1
             self.result.moments.append(written(run))
             if not workers_end(process):
@@ -272,13 +297,13 @@ class Trial:
         self.processes.finish(process)
         return run
 
-    def _await_the_moment(self, process: subprocess.Popen[bytes], logs: Path, kills_left: int) -> None:
+    def _await_the_moment(self, process: subprocess.Popen[bytes], logs: Path, share: float) -> None:
         is_first = self.result.tried == 0
         if not is_first and self.draw.random() < EARLY:
             delay = self.draw.uniform(0.5, 1.2) * self.start_seconds
         else:
             wait_until_learning(process, logs)
-            delay = self.draw.uniform(0, 1.2) * self.learn_seconds / (kills_left + 0.5)
+            delay = self.draw.uniform(0, 1.2) * self.learn_seconds * share
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(delay)
 
@@ -337,7 +362,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="Of the random moments. (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="Begin no cell after so many minutes.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Keep the results in this file.")
-    parser.add_argument("--resume", action="store_true", help="Leave out what the file of --json has, and add to it.")
+    parser.add_argument("--resume", action="store_true", help="Try what is not in the file of --json, or not equal.")
     parser.add_argument("--folder", type=Path, help="Keep everything in this folder; removed at the end by default.")
     parser.add_argument("--list", action="store_true", help="Only list the cells.")
     return parser
@@ -373,11 +398,13 @@ def try_cells(cells: Sequence[Cell], options: argparse.Namespace, folder: Path, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Kill, resume, compare, and print the table."""
     options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, end_all)
+    signal.signal(signal.SIGINT, end_all)
     sys.path[:0] = [str(REPOSITORY), str(PACKAGES)]
     results: dict[str, Result] = {}
     if options.resume and options.json and options.json.is_file():
         content = json.loads(options.json.read_text(encoding="utf-8"))
-        results = {name: Result(**values) for name, values in content.items()}
+        results = {name: Result(**values) for name, values in content.items() if values["equal"] == values["tried"] > 0}
     cells = [cell for cell in read_cells(CELLS) if options.only in cell.name and cell.name not in results]
     if options.list:
         print("\n".join(cell.name for cell in cells))

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3.common.monitor import ResultsWriter
+from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core import pickles
@@ -33,12 +33,13 @@ def offer_state(env: gym.Env) -> gym.Env:
 
 def take_state(env: VecEnv, inside: bool = True) -> tuple[dict[str, Any], list[str]]:
     """
-    :param inside: of the single environments too, not only of the wrappers around their vector
+    :param inside: of the single environments too; otherwise only of what keeps their episodes' records, and of the
+        wrappers around their vector
     :return: the state, and what of it cannot be had
     """
     missing: list[str] = []
     workers = []
-    for content, lacking in env.env_method(_TAKE) if inside else ():
+    for content, lacking in env.env_method(_TAKE, inside):
         workers.append(content)
         missing += [place for place in lacking if place not in missing]
     outside = Snapshot(_vector_rules())
@@ -95,11 +96,12 @@ def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
     return wrappers
 
 
-def _take(env: gym.Env) -> tuple[bytes, list[str]]:
+def _take(env: gym.Env, inside: bool) -> tuple[bytes, list[str]]:
     snapshot = Snapshot(_rules(env))
     try:
         for place, layer in _layers(env).items():
-            snapshot.take(place, layer)
+            if inside or isinstance(layer, Monitor):
+                snapshot.take(place, layer)
     except Exception as error:  # whatever the attributes of an environment raise when they are looked at
         return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
     missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
