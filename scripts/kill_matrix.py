@@ -40,7 +40,7 @@ CELLS = Path(__file__).with_suffix(".yml")
 OPTIONS = ("steps", "save_freq", "eval_freq", "vec_env")
 EARLY = 0.25
 """Share of the kills that come while a process starts, or puts the training back to its checkpoint."""
-PATIENCE, LEFT_OVER = 300.0, 15.0
+PATIENCE, LEFT_OVER = 300.0, 60.0
 """Seconds that a training, and a worker whose parent was killed, may take."""
 
 LIVE: set[int] = set()
@@ -380,7 +380,7 @@ def try_cells(cells: Sequence[Cell], options: argparse.Namespace, folder: Path, 
         with lock:
             results[cell.name] = result
             moments = ", ".join(result.moments)
-            state = "equal" if result.equal == result.tried else f"DIFFERS in {own}: {result.differences[:4]}"
+            state = "equal" if result.equal == result.tried > 0 else f"DIFFERS in {own}: {result.differences[:4]}"
             print(
                 f"{cell.name}: {result.tried} kills at {moments}: {state}",
                 file=sys.stderr,

@@ -21,13 +21,14 @@ from rl_experiments.core.symbols import Trust
 
 _LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
 _SKIPPED = frozenset({"env", "venv", "spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"})
-_TAKE, _PUT = "take_state", "put_state"
+_TAKE, _PUT, _END = "take_state", "put_state", "end_episode"
 
 
 def offer_state(env: gym.Env) -> gym.Env:
     """:return: the environment, whose state a vector of environments can ask for, in another process too"""
     setattr(env, _TAKE, functools.partial(_take, env))
     setattr(env, _PUT, functools.partial(_put, env))
+    setattr(env, _END, functools.partial(_end, env))
     return env
 
 
@@ -57,6 +58,11 @@ def put_state(env: VecEnv, state: dict[str, Any]) -> None:
     for index, content in enumerate(state["workers"]):
         env.env_method(_PUT, content, indices=[index])
     put(_wrappers(env), state["wrappers"], _vector_rules())
+
+
+def end_episodes(env: VecEnv) -> None:
+    """Let the next reset begin a new episode in every environment, also where it would only go on after a lost life."""
+    env.env_method(_END)
 
 
 def space_state(space: spaces.Space) -> list[np.random.Generator | None]:
@@ -105,6 +111,8 @@ def _take(env: gym.Env, inside: bool) -> tuple[bytes, list[str]]:
     except Exception as error:  # whatever the attributes of an environment raise when they are looked at
         return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
     missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
+    if _repeats_actions(env.unwrapped):
+        missing.append(f"{type(env.unwrapped).__name__}: the action that it repeats by chance")
     # The generators of this process: an environment of its own may use them.
     state = {"values": snapshot.values, "python": random.getstate(), "numpy": np.random.get_state()}
     return pickle.dumps(state, protocol=4), missing
@@ -116,6 +124,12 @@ def _put(env: gym.Env, content: bytes) -> None:
     put(_layers(env), state["values"], rules)
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
+
+
+def _end(env: gym.Env) -> None:
+    for layer in _layers(env).values():
+        if "was_real_done" in vars(layer):  # of EpisodicLifeEnv
+            layer.was_real_done = True  # type: ignore[attr-defined]
 
 
 def _rules(env: gym.Env) -> Rules:
@@ -156,6 +170,14 @@ def _atari() -> tuple[Native, ...]:
         interface.restoreState(ale.ALEState(content))
 
     return (Native(ale.ALEInterface, take, restore),)
+
+
+def _repeats_actions(env: gym.Env) -> bool:
+    """Whether the emulator has sticky actions: which one it is about to repeat is in no state that it gives."""
+    ale, interface = _loaded("ale_py"), getattr(env, "ale", None)
+    if ale is None or not isinstance(interface, ale.ALEInterface):
+        return False
+    return bool(interface.getFloat("repeat_action_probability") > 0)
 
 
 def _kept_of_mujoco() -> tuple[type, ...]:

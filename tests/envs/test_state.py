@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core import pickles
 from rl_experiments.envs import EnvironmentRecipe, make_envs
-from rl_experiments.envs.state import put_state, take_state
+from rl_experiments.envs.state import end_episodes, put_state, take_state
 
 ATARI = {"env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"], "frame_stack": 4}
 CASES: dict[str, Mapping[str, Any]] = {
@@ -26,7 +26,7 @@ CASES: dict[str, Mapping[str, Any]] = {
     "Hopper-v5": {"normalize": True, "env_wrapper": ["sb3_contrib.common.wrappers.TimeFeatureWrapper"]},
     "Ant-v5": {},
     "PongNoFrameskip-v4": ATARI,
-    "ALE/Breakout-v5": ATARI,
+    "ALE/Breakout-v5": {"env_kwargs": {"repeat_action_probability": 0.0}, **ATARI},
     "toy_envs:ToyGoal-v0": {},
 }
 
@@ -72,7 +72,35 @@ def test_environments_in_other_processes_go_on_alike(env_id: str) -> None:
     _check(env_id, "subproc")
 
 
-def test_a_state_that_cannot_be_had_is_named() -> None:
-    env = make_envs(EnvironmentRecipe("LunarLander-v3"), 1, 1)
+def _lacking(env_id: str) -> list[str]:
+    env = make_envs(EnvironmentRecipe(env_id), 1, 1)
     env.reset()
-    assert any(place.startswith("LunarLander/world") for place in take_state(env)[1])
+    return take_state(env)[1]
+
+
+def test_a_state_that_cannot_be_had_is_named() -> None:
+    assert any(place.startswith("LunarLander/world") for place in _lacking("LunarLander-v3"))
+    assert _lacking("ALE/Pong-v5") == ["AtariEnv: the action that it repeats by chance"]
+    assert _lacking("PongNoFrameskip-v4") == []
+
+
+def test_new_episodes_begin_alike_whatever_was_played_before() -> None:
+    """A wrapper that takes a lost life for an end would only go on at the next reset."""
+    first, second = (_make("ALE/Breakout-v5", seed) for seed in (1, 2))
+    for _ in range(200):  # steps to a lost life, for one of them
+        if first.step(np.ones(2, int))[2].any():
+            break
+    for env in (first, second):
+        end_episodes(env)
+        env.seed(5)
+    assert np.array_equal(first.reset(), second.reset())
+    actions = [np.array([step % 4, (step + 1) % 4]) for step in range(20)]
+    assert _play(first, actions) == _play(second, actions)
+
+
+def test_the_time_of_episodes_goes_on_where_the_rest_cannot_be_had() -> None:
+    first, second = (make_envs(EnvironmentRecipe("LunarLander-v3"), 1, 1) for _ in range(2))
+    for env in (first, second):
+        env.reset()
+    put_state(second, pickles.loads(pickle.dumps(take_state(first, inside=False)[0])))
+    assert first.get_attr("t_start") == second.get_attr("t_start")
