@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3.common.monitor import Monitor, ResultsWriter
+from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core import pickles
@@ -34,8 +36,7 @@ def offer_state(env: gym.Env) -> gym.Env:
 
 def take_state(env: VecEnv, inside: bool = True) -> tuple[dict[str, Any], list[str]]:
     """
-    :param inside: of the single environments too; otherwise only of what keeps their episodes' records, and of the
-        wrappers around their vector
+    :param inside: of the single environments too; otherwise only of the wrappers around them and around their vector
     :return: the state, and what of it cannot be had
     """
     missing: list[str] = []
@@ -61,7 +62,7 @@ def put_state(env: VecEnv, state: dict[str, Any]) -> None:
 
 
 def end_episodes(env: VecEnv) -> None:
-    """Let the next reset begin a new episode in every environment, also where it would only go on after a lost life."""
+    """Let the next reset begin a new episode in every environment as in one that was just made."""
     env.env_method(_END)
 
 
@@ -106,7 +107,7 @@ def _take(env: gym.Env, inside: bool) -> tuple[bytes, list[str]]:
     snapshot = Snapshot(_rules(env))
     try:
         for place, layer in _layers(env).items():
-            if inside or isinstance(layer, Monitor):
+            if inside or layer is not env.unwrapped:
                 snapshot.take(place, layer)
     except Exception as error:  # whatever the attributes of an environment raise when they are looked at
         return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
@@ -127,9 +128,26 @@ def _put(env: gym.Env, content: bytes) -> None:
 
 
 def _end(env: gym.Env) -> None:
-    for layer in _layers(env).values():
+    layers = list(_layers(env).values())
+    for layer in layers:
         if "was_real_done" in vars(layer):  # of EpisodicLifeEnv
             layer.was_real_done = True  # type: ignore[attr-defined]
+    if len(layers) > 1 and layers[-1].spec is not None:
+        _renew(layers[-2], layers[-1])
+
+
+def _renew(around: Any, env: gym.Env) -> None:
+    """Make the innermost environment anew: the world of BipedalWalker remembers earlier episodes."""
+    assert env.spec is not None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            new = gym.make(env.spec, disable_env_checker=True).unwrapped
+    except Exception:  # a simulator of which there may be only one
+        return
+    around.env = new
+    with contextlib.suppress(Exception):
+        env.close()
 
 
 def _rules(env: gym.Env) -> Rules:
