@@ -22,7 +22,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from rl_experiments.core import pickles
 from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
 from rl_experiments.core.symbols import Trust
-from rl_experiments.envs.state import SPACES, put_state, take_state
+from rl_experiments.envs.state import SPACES, end_episodes, put_state, take_state
 from rl_experiments.evaluation.statistics import Episode, Evaluation
 
 _LIBRARIES = ("stable_baselines3", "sb3_contrib", "rl_experiments", "gymnasium", "builtins")
@@ -135,6 +135,7 @@ class TrainingState:
         """
         model = self._model
         for offset, env in enumerate(self._envs.values()):
+            end_episodes(env)
             env.seed((seed + offset * 7919) % 2**32)
         model._last_obs = model.env.reset()
         model._last_episode_starts = np.ones(model.n_envs, dtype=bool)

@@ -29,7 +29,7 @@ _FREE = ("log_folder", "verbose", "progress", "log_interval", "gym_packages", "s
 
 def resume_run(path: str | Path | None = None, **given: Any) -> TrainingResult:
     """
-    Train on from the last checkpoint that is whole, in the same folder.
+    Train on from the last checkpoint that is whole, in the same folder; where there is none yet, from the beginning.
 
     :param path: of the run, or of one of its checkpoints; if None, the latest run of the algorithm and environment that
         was stopped or killed
@@ -48,20 +48,23 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path 
     if "experiment_id" not in content:
         raise ConfigurationError(f"{run.path} has no run.json that tells its experiment: only our own runs are resumed")
     experiment = _experiment_of(run, content, given)
-    checkpoint = _checkpoint_of(run, chosen)
-    _check_length(run, content, checkpoint, given)
+    checkpoint = checkpoints.latest(run, to_stderr) if chosen is None else _chosen_checkpoint(run, chosen)
+    steps = 0 if checkpoint is None else checkpoint.steps
+    _check_length(run, content, steps, given)
     prepared = _prepare(run, experiment, checkpoint, given)
     choice = ThreadChoice(int(content.get("threads", {}).get("count", 1)), "as the run has")
     choice.apply()
     if experiment.verbose > 0:
-        print(f"Going on with {run.path} at {checkpoint.steps:,} of {prepared.configuration.n_timesteps:,} steps")
-    if not checkpoint.exact:
+        why = " (it has no checkpoint yet)" if checkpoint is None else ""
+        print(f"Going on with {run.path} at {steps:,} of {prepared.configuration.n_timesteps:,} steps{why}")
+    if checkpoint is not None and not checkpoint.exact:
         to_stderr(
             "The environments begin new episodes here: from now on it is not exactly what it had been without a stop"
         )
     stop.check()
-    _cut_monitors(run, checkpoint)
-    training = Training(prepared, run, choice, stop, checkpoint)
+    if checkpoint is not None:
+        _cut_monitors(run, checkpoint)
+    training = Training(prepared, run, choice, stop, checkpoint, again=True)
     try:
         stop.check()
         return training.learn()
@@ -69,22 +72,16 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path 
         training.close()
 
 
-def _checkpoint_of(run: Run, chosen: Path | None) -> Checkpoint:
-    """:return: the one that the user named, or the last one"""
-    found = None
-    if chosen is None:
-        found = checkpoints.latest(run, to_stderr)
-    elif chosen.is_dir():
-        try:
-            found = checkpoints.read(chosen)
-            found.check()
-        except ConfigurationError as error:
-            raise ConfigurationError(f"The checkpoint {chosen} cannot be used: {error}") from None
-    if found is None and (there := checkpoints.checkpoints_of(run)) and chosen is not None:
-        raise NotFoundError(f"There is no checkpoint {chosen}. There are: {', '.join(path.name for path in there)}")
-    if found is None:
-        raise NotFoundError(f"{run.path} has no checkpoint to resume from. A model of it goes on with -i")
-    return found
+def _chosen_checkpoint(run: Run, chosen: Path) -> Checkpoint:
+    if not chosen.is_dir():
+        there = ", ".join(path.name for path in checkpoints.checkpoints_of(run)) or "none"
+        raise NotFoundError(f"There is no checkpoint {chosen}. There are: {there}")
+    try:
+        checkpoint = checkpoints.read(chosen)
+        checkpoint.check()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"The checkpoint {chosen} cannot be used: {error}") from None
+    return checkpoint
 
 
 def _latest_run(given: Mapping[str, Any]) -> Run:
@@ -154,7 +151,7 @@ def _refuse(what: str, before: Any, value: Any, run: Run) -> None:
     )
 
 
-def _check_length(run: Run, content: Mapping[str, Any], checkpoint: Checkpoint, given: Mapping[str, Any]) -> None:
+def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mapping[str, Any]) -> None:
     planned, wanted = int(content.get("n_timesteps", 0)), given.get("n_timesteps")
     if wanted is not None and wanted < planned:
         raise ConfigurationError(
@@ -162,16 +159,16 @@ def _check_length(run: Run, content: Mapping[str, Any], checkpoint: Checkpoint, 
         )
     if content.get("status") == FINISHED and (wanted is None or wanted == planned):
         raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
-    if checkpoint.steps >= (wanted or planned):
+    if steps >= (wanted or planned):
         raise ConfigurationError(
-            f"The run {run.path} is at {checkpoint.steps} steps already. Expected -n above that, but got {wanted}"
+            f"The run {run.path} is at {steps} steps already. Expected -n above that, but got {wanted}"
         )
 
 
-def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint, given: Mapping[str, Any]) -> Prepared:
+def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint | None, given: Mapping[str, Any]) -> Prepared:
     named = tuple(given.get("gym_packages", ()))
     recipe = run_recipe(run, gym_packages=named, trust=experiment.trust)
-    if experiment.trained_agent:
+    if experiment.trained_agent and checkpoint is not None:
         # Its networks are those of the checkpoint, and the file that it began with may be gone.
         experiment = replace(experiment, trained_agent=str(checkpoint.file(MODEL)))
     experiment = replace(experiment, gym_packages=recipe.gym_packages)

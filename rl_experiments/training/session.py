@@ -78,6 +78,7 @@ class Training:
     One training under way: environments, model and callbacks, and the run that they write to.
 
     :param start: the checkpoint of the run that it goes on from, or None
+    :param again: whether the run has begun before, and has its record
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Training:
         choice: threads.ThreadChoice,
         stop: StopRequest,
         start: Checkpoint | None = None,
+        again: bool = False,
     ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
@@ -108,6 +110,7 @@ class Training:
             by_raising=self._ignores_callbacks,
         )
         self._start = start
+        self._again = again
         self._seconds_before = 0.0
         try:
             self._start_tracking()
@@ -129,10 +132,11 @@ class Training:
 
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
-        if self._start is None:
-            self._write_configuration()
+        if self._again:
+            self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
-            self._continue_configuration(self._start)
+            self._write_configuration()
+        if self._start is not None:
             continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
         if self._start is not None:
@@ -357,17 +361,19 @@ class Training:
     def _scores(self) -> dict[str, float | None]:
         return {} if self._evaluation is None else self._evaluation.scores
 
-    def _continue_configuration(self, start: Checkpoint) -> None:
+    def _continue_configuration(self, done: int) -> None:
         """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
         steps = self.configuration.n_timesteps
         self._record = RunRecord(self.run, RunRecord.read(self.run))
-        self._record.resume(start.steps, shlex.join(sys.orig_argv), steps)
+        self._record.resume(done, shlex.join(sys.orig_argv), steps)
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
         if self.experiment.n_timesteps > 0:
             hyperparameters = {**self.run.hyperparameters, "n_timesteps": steps}
             arguments = {**self.run.arguments, "n_timesteps": steps}
             command = (self.run.config_folder / "command.txt").read_text(encoding="utf-8")
             self.run.write_configuration(hyperparameters, arguments, command)
+        if self._start is None:
+            self._on_restore()
 
     def _save(self) -> None:
         save_with_statistics(self.model, self.run.final_model, self.run.final_statistics)

@@ -20,7 +20,7 @@ from rl_experiments.runs import checkpoints, open_run
 from rl_experiments.runs.lock import holding
 from rl_experiments.training.resuming import resume_run
 from tests.helpers.commands import CommandResult
-from tests.helpers.resuming import as_killed_after, differences, outcome
+from tests.helpers.resuming import as_killed_after, complete_outcome, differences, outcome, times_that_shrink
 from tests.helpers.tiny import tiny_experiment
 
 PENDULUM = "Pendulum-v1"
@@ -61,6 +61,7 @@ SLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mujoco": ("ppo", "Hopper-v5", {"normalize": True}),
     "mujoco-off": ("td3", "Ant-v5", {"normalize": True}),
     "atari": ("dqn", "PongNoFrameskip-v4", {"learning_starts": 40, "buffer_size": 100, "batch_size": 4}),
+    "atari-sticky": ("a2c", "ALE/Breakout-v5", {}),
     "atari-on": ("a2c", "BreakoutNoFrameskip-v4", {}),
 }
 
@@ -79,7 +80,8 @@ def _check_equal(name: str, tmp_path: Path, **settings: Any) -> None:
     whole = _experiment(name, tmp_path / "whole", **settings).run().run
     killed = as_killed_after(whole, 0, tmp_path / "killed")
     resume_run(killed.path)
-    assert differences(outcome(whole), outcome(killed)) == []
+    assert differences(complete_outcome(whole), complete_outcome(killed)) == []
+    assert times_that_shrink(killed) == []
     assert json.loads((killed.path / "run.json").read_text())["status"] == "finished"
 
 
@@ -314,13 +316,14 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     assert differences(outcome(ppo), outcome(run)) == []
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(command: Any, ppo_run: Run, ppo: Run, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_begins_again(command: Any, ppo: Run, tmp_path: Path) -> None:
     run = as_killed_after(ppo, -1, tmp_path / "killed")
     for path in checkpoints.checkpoints_of(run):
         (path / "manifest.json").unlink()
-    result = _resume(command, "--resume", str(run.path))
-    assert result.code == 2
-    assert "has no checkpoint to resume from" in result.err
+    result = _resume(command, "--resume", str(run.path), "--verbose", "1")
+    assert result.code == 0, result.err
+    assert "at 0 of 400 steps (it has no checkpoint yet)" in result.out
+    assert differences(outcome(ppo), outcome(run)) == []
     (run.path / "run.json").unlink()
     _resume(command, "--resume", str(run.path)).assert_refused("no run.json")
 
