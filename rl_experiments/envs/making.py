@@ -31,6 +31,7 @@ from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
+from rl_experiments.envs.adapters import GoalInObservation
 from rl_experiments.envs.recipe import EnvironmentRecipe
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.state import offer_state
@@ -158,6 +159,8 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
         env = _put_around(env, VecNormalize, "normalize", arguments)
     if recipe.frame_stack:
         env = _stack_frames(env, recipe)
+    if recipe.goal_in_observation:
+        env = _put_around(env, GoalInObservation, "the goal in the observation", {})
     return VecTransposeImage(env) if _needs_transpose(env) else env
 
 

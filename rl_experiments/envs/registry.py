@@ -44,6 +44,7 @@ PROVIDERS = (
     ),
 )
 _EXTRA_OF_MODULE = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+_LIBRARIES = ("gymnasium", "ale_py", "shimmy", "rl_experiments.envs", *(provider.module for provider in PROVIDERS))
 _USERS_OWN = "custom_envs"
 """A module of this name beside the user is imported by the zoo; so it is here, where an id is not found otherwise."""
 
@@ -90,6 +91,17 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
         similar = f" Did you mean '{near}'?" if near else own
         raise NotFoundError(f"There is no environment '{env_id}'.{missing or similar}")
     return gym.registry[name]
+
+
+def is_users_own(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
+    """Whether an id is registered, and by no library that we know: by the user, or a package of the user's."""
+    import_packages(gym_packages)
+    spec = gym.registry.get(env_id)
+    if spec is None or spec.entry_point is None:
+        return False
+    entry = spec.entry_point
+    module = entry if isinstance(entry, str) else str(getattr(entry, "__module__", type(entry).__module__))
+    return not module.startswith(_LIBRARIES)
 
 
 def is_atari(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
