@@ -115,7 +115,7 @@ class GoalInObservation(VecEnvWrapper):
         low, high = (np.concatenate([getattr(part, bound) for part in parts]) for bound in ("low", "high"))
         super().__init__(venv, spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32))
 
-    def reset(self) -> np.ndarray:  # type: ignore[override]
+    def reset(self) -> np.ndarray:
         """The first observations, with their goals."""
         return _with_goal(self.venv.reset())
 

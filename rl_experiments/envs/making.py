@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,11 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     arguments = {**recipe.kwargs, **(kwargs or {})}
     limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
     try:
-        return gym.make(recipe.env_id, **limit, **arguments)
+        with warnings.catch_warnings():
+            if recipe.adaptation is not None:
+                # An older version is what the agent needs.
+                warnings.filterwarnings("ignore", message=".*is out of date")
+            return gym.make(recipe.env_id, **limit, **arguments)
     except (DependencyNotInstalled, ModuleNotFoundError) as error:
         raise (registry.missing_package(spec, error) or ConfigurationError(f"{recipe.env_id}: {error}")) from error
     except RLExperimentsError:

@@ -85,11 +85,13 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
     if name not in gym.registry:
         _import_provider(name)
     if name not in gym.registry:
-        missing = _extra_hint(name)
+        missing = _missing_provider(name)
+        if missing is not None:
+            raise missing
         near = nearest(name, gym.registry, 0.75)
         own = " One of your own is found with --gym-packages my_package, or as my_package:Name-v0."
         similar = f" Did you mean '{near}'?" if near else own
-        raise NotFoundError(f"There is no environment '{env_id}'.{missing or similar}")
+        raise NotFoundError(f"There is no environment '{env_id}'.{similar}")
     return gym.registry[name]
 
 
@@ -171,11 +173,11 @@ def _import_provider(name: str) -> None:
         import_packages([_USERS_OWN])
 
 
-def _extra_hint(name: str) -> str:
+def _missing_provider(name: str) -> MissingPackageError | None:
     for provider in PROVIDERS:
         if re.search(provider.pattern, name) and provider.extra and not importlib.util.find_spec(provider.module):
-            return f" Environments with such names come with: pip install 'rl_experiments[{provider.extra}]'."
-    return ""
+            return MissingPackageError(name, provider.module, provider.extra)
+    return None
 
 
 class _WithoutVelocities:
