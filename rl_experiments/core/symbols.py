@@ -32,6 +32,7 @@ _SHORT = {
     "NatureCNN": "stable_baselines3.common.torch_layers.NatureCNN",
     "FlattenExtractor": "stable_baselines3.common.torch_layers.FlattenExtractor",
     "CombinedExtractor": "stable_baselines3.common.torch_layers.CombinedExtractor",
+    "utils.wrappers.DoneOnSuccessWrapper": "rl_experiments.envs.wrappers.TruncatedOnSuccessWrapper",
     "gym.wrappers.resize_observation.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
     "gym.wrappers.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
     "gym.wrappers.gray_scale_observation.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
