@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import cloudpickle
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
 from rl_experiments import Run
@@ -35,6 +37,36 @@ class Nothing(gym.Env):
     def step(self, action: Any) -> Any:
         """Go on."""
         return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class Goals(gym.Env):
+    """A goal environment: the action moves a point, and the goal is another point."""
+
+    def __init__(self) -> None:
+        point, three = spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (3,))
+        self.observation_space = spaces.Dict({"achieved_goal": point, "desired_goal": point, "observation": three})
+        self.action_space = spaces.Box(-1, 1, (2,))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin."""
+        super().reset(seed=seed)
+        self._goal = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self._steps = 0
+        return self._observation(np.zeros(2, np.float32)), {}
+
+    def step(self, action: Any) -> Any:
+        """Go on."""
+        self._steps += 1
+        observation = self._observation(np.asarray(action, np.float32))
+        return observation, -1.0, False, self._steps == 10, {"is_success": False}
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        """For hindsight replay."""
+        return -np.linalg.norm(achieved_goal - desired_goal, axis=-1)
+
+    def _observation(self, place: np.ndarray) -> dict[str, np.ndarray]:
+        whole = np.append(place, np.float32(self._steps / 10))
+        return {"achieved_goal": place, "desired_goal": self._goal, "observation": whole}
 
 
 def as_of_old(value: Any) -> dict[str, str]:
@@ -76,8 +108,10 @@ def write_old_run(
         elif key in _FUNCTIONS_THEN:
             data[key] = code_of_old()
         elif isinstance(entry, dict) and ":serialized:" in entry:
-            said = {name: text for name, text in entry.items() if not name.startswith(":")}
-            data[key] = {**said, **as_of_old(pickles.loads(base64.b64decode(entry[":serialized:"])))}
+            with contextlib.suppress(pickles.pickle.UnpicklingError):  # tensors stay as they are
+                value = pickles.loads(base64.b64decode(entry[":serialized:"]))
+                said = {name: text for name, text in entry.items() if not name.startswith(":")}
+                data[key] = {**said, **as_of_old(value)}
     members["data"] = json.dumps({**data, "_last_dones": None, **(changes or {})}).encode()
     del members["system_info.txt"], members["_stable_baselines3_version"]
     write_members(run.final_model, members)
