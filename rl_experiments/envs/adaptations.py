@@ -61,6 +61,9 @@ class Adaptation:
 _GYMNASIUM = "https://gymnasium.farama.org/environments/"
 _PANDA = "sources of panda-gym 1.1.1, 2.0.2 and 3.0.7 compared"
 _PANDA_PHYSICS = f"{_ADAPTERS}PandaPhysics"
+_MINIGRID = "sources of gym-minigrid 1.0.3 and minigrid 3.2.0 compared"
+_CHARACTERS = {"FlatObsWrapper": f"{_ADAPTERS}FlatObservationOf27Characters"}
+_OF_27_CHARACTERS = 7 * 7 * 3 + 96 * 27
 _FORCES = (
     "gym 0.21 with MuJoCo 2 never computed the contact forces that it gave: 84 zeros (their variance in the statistics"
     " of published agents is 0)"
@@ -210,12 +213,32 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
     ),
     # Grids and tables
     Adaptation(
+        "MiniGrid-MultiRoom-N4-S5-v0",
+        "MiniGrid-MultiRoom-N4-S5-v1",
+        "v0 has six rooms today and had four; instructions are written with 27 characters",
+        f"{_MINIGRID}: kwargs of the id",
+        replaced=_CHARACTERS,
+        observation_size=_OF_27_CHARACTERS,
+    ),
+    *(
+        Adaptation(
+            f"MiniGrid-GoToDoor-{size}x{size}-v0",
+            f"MiniGrid-GoToDoor-{size}x{size}-v0",
+            f"{5 * size**2} steps are the longest episode; instructions are written with 27 characters",
+            f"{_MINIGRID}: max_steps in gotodoor.py",
+            replaced=_CHARACTERS,
+            kwargs={"max_steps": 5 * size**2},
+            observation_size=_OF_27_CHARACTERS,
+        )
+        for size in (5, 6, 8)
+    ),
+    Adaptation(
         r"((?:MiniGrid|BabyAI)-.+)",
         r"\1",
-        "its instructions are written with 27 characters; today's 28th, the comma, does not occur in them",
-        "numCharCodes in wrappers.py of gym-minigrid 1.0.3 and minigrid 3.2.0",
-        replaced={"FlatObsWrapper": f"{_ADAPTERS}FlatObservationOf27Characters"},
-        observation_size=7 * 7 * 3 + 96 * 27,
+        "instructions are written with 27 characters",
+        f"{_MINIGRID}: numCharCodes in wrappers.py",
+        replaced=_CHARACTERS,
+        observation_size=_OF_27_CHARACTERS,
     ),
     Adaptation(
         r"Taxi-v3",

@@ -99,7 +99,11 @@ class FlatObservationOf27Characters(gym.ObservationWrapper):
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """The picture, and each character of the instruction as one of 27."""
         image, characters = np.split(observation, [self._image_size])
-        before = characters.reshape(_LONGEST_INSTRUCTION, _CHARACTERS_NOW)[:, :_CHARACTERS_BEFORE]
+        now = characters.reshape(_LONGEST_INSTRUCTION, _CHARACTERS_NOW)
+        before = now[:, :_CHARACTERS_BEFORE].copy()
+        # A comma was written as the character before it once more.
+        commas = np.flatnonzero(now[:, _CHARACTERS_BEFORE])
+        before[commas] = before[commas - 1]
         return np.concatenate([image, before.ravel()])
 
 

@@ -49,6 +49,10 @@ OF_EACH = (
     ("PandaSlide-v1", "PandaSlide-v3"),
     ("parking-v0", "parking-v0"),
     ("MiniGrid-DoorKey-5x5-v0", "MiniGrid-DoorKey-5x5-v0"),
+    ("MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N4-S5-v1"),
+    ("MiniGrid-GoToDoor-5x5-v0", "MiniGrid-GoToDoor-5x5-v0"),
+    ("MiniGrid-GoToDoor-6x6-v0", "MiniGrid-GoToDoor-6x6-v0"),
+    ("MiniGrid-GoToDoor-8x8-v0", "MiniGrid-GoToDoor-8x8-v0"),
     ("Taxi-v3", "Taxi-v4"),
     ("FrozenLake8x8-v0", "FrozenLake8x8-v1"),
     ("CliffWalking-v0", "CliffWalking-v1"),
@@ -177,20 +181,27 @@ def test_a_missing_package_is_named_with_its_extra(provider: Any, monkeypatch: p
         find_spec(name)
 
 
-def test_minigrid_is_encoded_in_27_characters() -> None:
+@pytest.mark.parametrize("env_id", ["MiniGrid-FourRooms-v0", "MiniGrid-LockedRoom-v0"])
+def test_minigrid_is_encoded_in_27_characters(env_id: str) -> None:
     pytest.importorskip("minigrid")
-    before, now = of("MiniGrid-DoorKey-5x5-v0", {"env_wrapper": FLAT}, 2739), _flat_of_today()
-    assert before.observation_space.shape == (2739,)
-    old, new = before.reset()[0], now.reset()[0]
-    np.testing.assert_array_equal(old[:147], new[:147])
-    words = [observation[147:].reshape(96, -1).argmax(axis=1) for observation in (old, new)]
-    np.testing.assert_array_equal(*words)
-    before.close(), now.close()
+    env = of(env_id, {"env_wrapper": FLAT}, 2739)
+    assert env.observation_space.shape == (2739,)
+    observation = env.reset()[0]
+    core = env.get_attr("unwrapped")[0]
+    np.testing.assert_array_equal(observation[:147], core.gen_obs()["image"].ravel())
+    letters = "abcdefghijklmnopqrstuvwxyz "
+    words = "".join(letters[row.argmax()] for row in observation[147:].reshape(96, 27) if row.any())
+    mission = core.mission.lower()
+    assert words == "".join(mission[place - 1] if letter == "," else letter for place, letter in enumerate(mission))
+    assert (observation[147:].reshape(96, 27).sum(axis=1) == [1] * len(mission) + [0] * (96 - len(mission))).all()
+    env.close()
 
 
-def _flat_of_today() -> Any:
-    values = Hyperparameters({"env_wrapper": FLAT}, {})
-    return make_envs(EnvironmentRecipe.from_hyperparameters("MiniGrid-DoorKey-5x5-v0", values), 1, 0)
+def test_episodes_of_minigrid_are_as_long_as_they_were() -> None:
+    pytest.importorskip("minigrid")
+    env = of("MiniGrid-GoToDoor-5x5-v0", {"env_wrapper": FLAT}, 2739)
+    assert env.get_attr("unwrapped")[0].max_steps == 125
+    env.close()
 
 
 def test_parking_lasts_a_hundred_steps() -> None:
