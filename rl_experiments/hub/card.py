@@ -12,7 +12,7 @@ import jinja2
 
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.algorithms.sb3 import read_data
-from rl_experiments.algorithms.sb3.recognizing import was_trained_with_gym
+from rl_experiments.algorithms.sb3.recognizing import was_written_with_gym
 from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.evaluation import Evaluation
@@ -122,7 +122,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         replay=facts.replay,
         replay_url=_replay_url(bundle, facts.replay),
         is_ours=bool(record),
-        is_of_gym=was_trained_with_gym(read_data(agent.saved.path)),
+        is_of_gym=was_written_with_gym(read_data(agent.saved.path)),
         saved=agent.saved,
         score=score_text(facts.evaluation) if facts.evaluation is not None else "",
         section=lambda name, caller: card_text.section(name, caller()),

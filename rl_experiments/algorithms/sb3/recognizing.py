@@ -40,7 +40,12 @@ def has_goal_in_observation(data: Mapping[str, Any]) -> bool:
     return "model_class" in data
 
 
-def was_trained_with_gym(data: Mapping[str, Any]) -> bool:
-    """Whether it was trained with ``gym``, before gymnasium."""
+def was_written_with_gym(data: Mapping[str, Any]) -> bool:
+    """Whether the file holds objects of ``gym``, and not of gymnasium."""
     space = data.get("observation_space")
     return isinstance(space, Mapping) and str(space.get(":type:", "")).startswith("<class 'gym.")
+
+
+def was_trained_with_gym(data: Mapping[str, Any]) -> bool:
+    """Whether it was trained with ``gym``; models that were loaded and saved again later still have SB3 1.2's keys."""
+    return was_written_with_gym(data) or "_last_dones" in data
