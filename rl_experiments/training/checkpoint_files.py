@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.algorithms.sb3.archive import model_bytes
-from rl_experiments.core import pickles
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
@@ -22,7 +21,7 @@ from rl_experiments.training.learning import log_folder
 from rl_experiments.training.replay_state import Moment, ReplayState
 from rl_experiments.training.stopping import to_stderr
 
-STATE, BUFFER = "state.pkl", "replay.pkl"
+STATE = "state.pkl"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,6 @@ class CheckpointFiles:
                 (folder / name).write_bytes(content)
             if self._replay is not None and captured.replay is not None:
                 known.update(self._replay.write(folder, captured.replay, self._rows))
-                (folder / BUFFER).write_bytes(pickle.dumps(captured.replay.state, protocol=4))
             for name in captured.facts["monitors"]:
                 _flush(self._run.path / name)
             return captured.facts
@@ -112,7 +110,7 @@ class CheckpointFiles:
         """
         try:
             if self._replay is not None:
-                self._replay.read(checkpoint, pickles.loads(checkpoint.file(BUFFER).read_bytes()))
+                self._replay.read(checkpoint)
             self._state.put(checkpoint.file(MODEL), checkpoint.file(STATE).read_bytes())
         except (OSError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error

@@ -14,9 +14,6 @@ from sb3_contrib.common.vec_env import AsyncEval, async_eval
 from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
 from stable_baselines3.common.vec_env import VecEnv
 
-from rl_experiments.core import pickles
-from rl_experiments.core.errors import ConfigurationError
-from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe, has_action_masks, make_envs
 from rl_experiments.envs.workers import (
     WorkerError,
@@ -143,27 +140,3 @@ def _make_in_worker(recipe: EnvironmentRecipe, seed: int, file: Path) -> VecEnv:
 def masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:
     """MaskablePPO refuses an environment without masks, unless it is told."""
     return {"use_masking": has_action_masks(env)} if configuration.algorithm.masked else {}
-
-
-def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, trust: Trust) -> None:
-    """As SB3's ``load_replay_buffer``, without running the pickle unless the user said so."""
-    from stable_baselines3.common.buffers import ReplayBuffer
-    from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
-
-    try:
-        buffer = pickles.loads_trusting(path.read_bytes(), trust)
-    except pickles.pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
-    if not isinstance(buffer, ReplayBuffer):
-        raise ConfigurationError(f"{path} holds no replay buffer, but a {type(buffer).__name__}")
-    if buffer.n_envs != model.n_envs or buffer.observation_space != model.observation_space:
-        raise ConfigurationError(
-            f"The replay buffer {path} is of {buffer.n_envs} environments with observations"
-            f" {buffer.observation_space}, but this training has {model.n_envs} with {model.observation_space}"
-        )
-    if isinstance(buffer, HerReplayBuffer):
-        buffer.set_env(model.get_env())
-        if truncate_last_trajectory:
-            buffer.truncate_last_trajectory()
-    buffer.device = model.device
-    model.replay_buffer = buffer

@@ -5,6 +5,7 @@ links the rest.
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.snapshots import is_plain
 from rl_experiments.runs.checkpoints import Checkpoint, link
 
 _ROWS_OF_SEGMENT, _ROWS_OF_BLOCK = 10_000, 256
+BUFFER = "replay.pkl"
+"""Name of the file in a checkpoint that has the small parts."""
 _INDEX = "replay.npz"
 _CHANGING = ("ep_start", "ep_length")
 """Of hindsight replay: rows change when their episode ends, and when it is overwritten."""
@@ -124,14 +128,16 @@ class ReplayState:
             positions = self._positions(new.start, new.stop, total, moment.state["pos"])
             _write(folder / new.name, arrays, positions)
         _save(folder / _INDEX, moment.index)
+        (folder / BUFFER).write_bytes(pickle.dumps(moment.state, protocol=4))
         return known
 
     def remember(self, checkpoint: Checkpoint) -> None:
         """The next checkpoint may link the files of this one."""
         self._last = checkpoint
 
-    def read(self, checkpoint: Checkpoint, state: Mapping[str, Any]) -> None:
-        """Fill the buffer, in place."""
+    def read(self, checkpoint: Checkpoint) -> None:
+        """Fill the buffer, in place; it must have the size that it had then."""
+        state = pickles.loads(checkpoint.file(BUFFER).read_bytes())
         buffer, total, pos = self._buffer, state["rows"], state["pos"]
         self._last, self._rows_before = checkpoint, state["rows_before"]
         buffer.pos, buffer.full = pos, state["full"]

@@ -27,6 +27,7 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
+from rl_experiments.training.buffers import take_replay_buffer
 from rl_experiments.training.callbacks import (
     KeepRecord,
     PeriodicCheckpoint,
@@ -45,7 +46,6 @@ from rl_experiments.training.learning import (
     continue_iterations,
     continue_log,
     learn_arguments,
-    load_replay_buffer,
 )
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.stopping import StopRequest, to_stderr
@@ -238,10 +238,9 @@ class Training:
         taken = [f"the model {path}"]
         if configuration.recipe.statistics is not None:
             taken.append(f"normalisation {configuration.recipe.statistics}")
-        buffer = path.with_name("replay_buffer.pkl")
-        if configuration.algorithm.off_policy and buffer.is_file():
-            load_replay_buffer(model, buffer, experiment.truncate_last_trajectory, configuration.trust)
-            taken.append(f"replay buffer {buffer}")
+        if configuration.algorithm.off_policy:
+            buffer = take_replay_buffer(model, path, experiment.truncate_last_trajectory, configuration.trust)
+            taken += [] if buffer is None else [buffer]
         print(f"Going on from {', '.join(taken)}")
         return model
 
