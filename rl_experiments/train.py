@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rl_experiments.algorithms.registry import HINDSIGHT, HINDSIGHT_TODAY, algorithm_names
 from rl_experiments.cli.main import run_and_exit
+from rl_experiments.cli.output import outliving_its_reader
 from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import options_of
@@ -68,11 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse(arguments)
     experiment = settings_from(Experiment, options)
     if options.resume is not None:
-        return _resumed(options, build_parser().given(arguments))
+        with outliving_its_reader():
+            return _resumed(options, build_parser().given(arguments))
     if options.optimize_hyperparameters:
         return _tune(experiment, settings_from(Study, options), options.dry_run)
     try:
-        return _train(experiment, options.dry_run)
+        with outliving_its_reader():
+            return _train(experiment, options.dry_run)
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return 128 + interrupted.number

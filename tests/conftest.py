@@ -34,6 +34,11 @@ from tests.helpers.commands import CommandResult  # noqa: E402
 from tests.helpers.tiny import tiny_experiment  # noqa: E402
 
 
+# A shell starts what it runs in the background with SIGINT ignored, which children would inherit.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

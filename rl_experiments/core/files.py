@@ -38,6 +38,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what :func:`replacing` left in a folder when its process was killed."""
+    for path in folder.glob(".*.tmp*"):
+        if re.fullmatch(r"\..*\.[0-9a-f]{8}\.tmp(\..+)?", path.name):
+            path.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file, atomically."""
     with replacing(path) as temporary:

@@ -55,6 +55,10 @@ class Checkpoint:
         """Whether a training that goes on from it ends as one that was never stopped."""
         return self.facts.get("exact") is not False
 
+    def monitors(self, run: Run) -> dict[Path, int]:
+        """:return: the run's episode logs, and how many bytes of them were written before it"""
+        return {run.path / Path(name).name: size for name, size in self.facts.get("monitors", {}).items()}
+
     def file(self, name: str) -> Path:
         """:return: the path of one of its files"""
         return self.path / name
@@ -140,10 +144,16 @@ def run_folder_of(path: Path) -> Path | None:
 
 
 def begin_from(run: Run, checkpoint: Checkpoint) -> None:
-    """The run goes on from this one: those after it are of a future that will not be, and it is as good as exact."""
+    """
+    The run goes on from this one, which is as good as exact: what came after it is of a future that will not be.
+
+    Checkpoints go before the episodes that they count on.
+    """
     for path in checkpoints_of(run):
         if path.name > checkpoint.path.name:
             _remove(path)
+    for file, size in checkpoint.monitors(run).items():
+        os.truncate(file, size)
     if not checkpoint.exact:
         content = {**checkpoint.facts, "exact": True}
         write_text(checkpoint.file(_MANIFEST), json.dumps(content, indent=1) + "\n")

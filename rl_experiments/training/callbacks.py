@@ -173,11 +173,11 @@ class PeriodicCheckpoint(BaseCallback):
         self.freq = freq
         self.with_replay_buffer = with_replay_buffer
         self.keep_last = keep_last
-        self.written: list[list[Path]] = []
+        self.written: list[list[str]] = []
 
     def _on_step(self) -> bool:
         if self.n_calls % self.freq == 0:
-            self.written.append(self._save())
+            self.written.append([file.name for file in self._save()])
             if self.keep_last is not None:
                 self._remove(self.keep_last)
         return True
@@ -197,9 +197,9 @@ class PeriodicCheckpoint(BaseCallback):
     def _remove(self, keep_last: int) -> None:
         """The model goes first: alone, it would be taken for one with the normalisation at the end."""
         while len(self.written) > keep_last:
-            for file in self.written.pop(0):
+            for name in self.written.pop(0):
                 with contextlib.suppress(OSError):
-                    file.unlink()
+                    (self.run.path / name).unlink()
 
 
 class KeepRecord(BaseCallback):

@@ -46,6 +46,10 @@ class EarlyStopping(BaseCallback):
         self.reason: str | None = None
         self._seen = 0.0
 
+    def limit(self, stop_at_reward: float | None, patience: int | None, max_minutes: float | None) -> None:
+        """Set the limits, in place of those that there are."""
+        self.stop_at_reward, self.patience, self.max_minutes = stop_at_reward, patience, max_minutes
+
     @property
     def has_limits(self) -> bool:
         """Whether there is anything to stop for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
-from rl_experiments.core.files import numbered_folders
+from rl_experiments.core.files import numbered_folders, remove_unfinished
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.symbols import Trust
 from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
 from rl_experiments.runs.checkpoints import Checkpoint
-from rl_experiments.runs.folder import MODEL
+from rl_experiments.runs.folder import CHECKPOINTS, MODEL
 from rl_experiments.runs.lock import holding, is_held
 from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.session import Training, TrainingResult
@@ -23,7 +22,11 @@ from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
 
-_FREE = ("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "trust")
+_LIMITS = ("stop_at_reward", "patience", "max_time")
+_FREE = (
+    *("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "keep_last", "trust"),
+    *_LIMITS,
+)
 """What may be said anew: it changes nothing of what is learned."""
 
 
@@ -48,7 +51,7 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path 
     if "experiment_id" not in content:
         raise ConfigurationError(f"{run.path} has no run.json that tells its experiment: only our own runs are resumed")
     experiment = _experiment_of(run, content, given)
-    checkpoint = checkpoints.latest(run, to_stderr) if chosen is None else _chosen_checkpoint(run, chosen)
+    checkpoint = _last_checkpoint(run) if chosen is None else _chosen_checkpoint(run, chosen)
     steps = 0 if checkpoint is None else checkpoint.steps
     _check_length(run, content, steps, given)
     prepared = _prepare(run, experiment, checkpoint, given)
@@ -63,13 +66,27 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path 
         )
     stop.check()
     if checkpoint is not None:
-        _cut_monitors(run, checkpoint)
+        _check_monitors(run, checkpoint)
+    remove_unfinished(run.path)
     training = Training(prepared, run, choice, stop, checkpoint, again=True)
     try:
         stop.check()
         return training.learn()
     finally:
         training.close()
+
+
+def _last_checkpoint(run: Run) -> Checkpoint | None:
+    skipped: list[str] = []
+    checkpoint = checkpoints.latest(run, skipped.append)
+    if checkpoint is None and skipped:
+        raise ConfigurationError(
+            f"No checkpoint of {run.path} can be used: {'; '.join(skipped)}. Restore their files, or remove"
+            f" {CHECKPOINTS}/ to begin again"
+        )
+    for line in skipped:
+        to_stderr(line)
+    return checkpoint
 
 
 def _chosen_checkpoint(run: Run, chosen: Path) -> Checkpoint:
@@ -157,8 +174,14 @@ def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mappi
         raise ConfigurationError(
             f"-n is {wanted}, but the run {run.path} trains for {planned} steps, and can only be extended"
         )
-    if content.get("status") == FINISHED and (wanted is None or wanted == planned):
-        raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
+    stopped_early = bool(content.get("reason"))
+    if content.get("status") == FINISHED and wanted in (None, planned):
+        if not stopped_early:
+            raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
+        if not any(name in given for name in _LIMITS):
+            raise ConfigurationError(
+                f"The run {run.path} is finished: {content['reason']}. Another limit in its place lets it go on"
+            )
     if steps >= (wanted or planned):
         raise ConfigurationError(
             f"The run {run.path} is at {steps} steps already. Expected -n above that, but got {wanted}"
@@ -175,10 +198,7 @@ def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint | None, gi
     return prepare(experiment, hyperparameters=run.hyperparameters, trust=Trust.of(experiment.trust, named))
 
 
-def _cut_monitors(run: Run, checkpoint: Checkpoint) -> None:
-    """Episodes after the checkpoint are played again."""
-    for name, size in checkpoint.facts.get("monitors", {}).items():
-        file = run.path / Path(name).name
+def _check_monitors(run: Run, checkpoint: Checkpoint) -> None:
+    for file, size in checkpoint.monitors(run).items():
         if not file.is_file() or file.stat().st_size < size:
             raise NotFoundError(f"{file} lacks episodes from before the checkpoint {checkpoint.path}: restore the file")
-        os.truncate(file, size)

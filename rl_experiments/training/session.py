@@ -103,12 +103,8 @@ class Training:
         self._progress: Progress | None = None
         self._record: RunRecord | None = None
         self._stop = stop
-        self._early_stopping = EarlyStopping(
-            self.experiment.stop_at_reward,
-            self.experiment.patience,
-            self.experiment.max_time,
-            by_raising=self._ignores_callbacks,
-        )
+        self._early_stopping = EarlyStopping(by_raising=self._ignores_callbacks)
+        self._set_limits()
         self._start = start
         self._again = again
         self._seconds_before = 0.0
@@ -186,7 +182,7 @@ class Training:
         if resumable is not None:
             print(self._how_to_go_on(resumable))
         elif number is not None:
-            to_stderr("There is nothing that --resume could go on from: the first rollout was not over")
+            print(f"It has no checkpoint yet, and begins again with: {resume_command(self.run.path)}")
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
@@ -307,6 +303,11 @@ class Training:
             self._stop,
         )
 
+    def _set_limits(self) -> None:
+        """They may be other ones than those of the checkpoint."""
+        experiment = self.experiment
+        self._early_stopping.limit(experiment.stop_at_reward, experiment.patience, experiment.max_time)
+
     def _tell(self, remarks: list[str]) -> None:
         """Say what a resumed run will be like, and keep it in the run's record."""
         assert self._record is not None
@@ -323,6 +324,7 @@ class Training:
         """From here on the run is what the checkpoint says, and goes on."""
         assert self._record is not None
         self._record.write()
+        self._set_limits()
         if self._evaluation is not None:
             self._evaluation.rewrite()
         if self._progress is not None:

@@ -59,6 +59,8 @@ class StopRequest:
         """
         Catch SIGINT, SIGTERM and SIGHUP while the block runs; the second signal is no longer caught.
 
+        One that is ignored stays ignored.
+
         Outside the main thread, where Python allows no handlers, nothing is caught.
 
         :param announce: told that training stops at the next step
@@ -77,8 +79,8 @@ class StopRequest:
 
         try:
             for name in SIGNALS:
-                if hasattr(signal, name):
-                    number = getattr(signal, name)
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
                     previous[number] = signal.signal(number, handle)
         except ValueError:
             previous.clear()

@@ -175,13 +175,14 @@ def test_a_signal_leaves_a_checkpoint_and_the_command_that_goes_on(
     assert differences(outcome(whole), outcome(open_run(path))) == []
 
 
-def test_a_signal_before_the_first_checkpoint_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+def test_a_signal_before_the_first_checkpoint_says_that_it_begins_again(tmp_path: Path) -> None:
     process = _start(tmp_path, "--env", "toy_envs:ToySlow-v0", "-n", "100000")
     _wait_for(tmp_path, "run.json", process)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (143, ""), err
+    assert process.returncode == 143, err
+    assert out.startswith("It has no checkpoint yet, and begins again with: python -m rl_experiments.train --resume")
 
 
 def test_a_run_that_went_on_from_a_model_goes_on(ppo: Run, tmp_path: Path) -> None:
@@ -316,10 +317,64 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     assert differences(outcome(ppo), outcome(run)) == []
 
 
+def test_where_no_checkpoint_is_whole_nothing_is_trained(command: Any, ppo: Run, tmp_path: Path) -> None:
+    run = as_killed_after(ppo, 1, tmp_path / "killed")
+    for path in checkpoints.checkpoints_of(run):
+        (path / "state.pkl").write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    _resume(command, "--resume", str(run.path)).assert_refused("No checkpoint of", "can be used")
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_episodes_stay_until_the_checkpoint_is_in_place(ppo: Run, tmp_path: Path, monkeypatch) -> None:
+    """A stop in between would leave the later checkpoints without their episodes."""
+    run = as_killed_after(ppo, 1, tmp_path / "killed")
+    first = checkpoints.checkpoints_of(run)[0]
+    size = (run.path / "0.monitor.csv").stat().st_size
+    assert size > min(checkpoints.read(first).monitors(run).values())
+    with monkeypatch.context() as context:
+        context.setattr("rl_experiments.training.checkpoint_files.CheckpointFiles.restore", _fail)
+        with pytest.raises(RLExperimentsError):
+            resume_run(first)
+    assert (run.path / "0.monitor.csv").stat().st_size == size
+    resume_run(run.path)
+    assert differences(outcome(ppo), outcome(run)) == []
+
+
+def _fail(*arguments: Any) -> None:
+    raise RLExperimentsError("stopped")
+
+
+def test_what_a_killed_save_left_goes(ppo: Run, tmp_path: Path) -> None:
+    run = as_killed_after(ppo, 1, tmp_path / "killed")
+    left = run.path / ".CartPole-v1.0123abcd.tmp.zip"
+    own = run.path / ".notes.tmp.txt"
+    for file in (left, own):
+        file.write_bytes(b"half")
+    resume_run(run.path)
+    assert (left.exists(), own.exists()) == (False, True)
+
+
+def test_models_of_before_the_stop_count_for_keep_last(ppo: Run, tmp_path: Path) -> None:
+    whole = _experiment("ppo", tmp_path / "whole", keep_last=2, save_freq=64).run().run
+    run = as_killed_after(whole, 0, tmp_path / "killed")
+    resume_run(run.path)
+    assert sorted(run.checkpoints()) == sorted(whole.checkpoints())
+    assert len(run.checkpoints()) == 2
+
+
+def test_a_run_that_a_limit_ended_goes_on_with_another(command: Any, tmp_path: Path) -> None:
+    run = _experiment("ppo", tmp_path, stop_at_reward=1.0).run().run
+    steps = json.loads((run.path / "run.json").read_text())["steps"]
+    assert steps < 400
+    _resume(command, "--resume", str(run.path)).assert_refused("--stop-at-reward is 1", "Another limit")
+    assert _resume(command, "--resume", str(run.path), "--stop-at-reward", "499").code == 0
+    assert json.loads((run.path / "run.json").read_text())["steps"] >= 400
+
+
 def test_a_run_without_a_checkpoint_begins_again(command: Any, ppo: Run, tmp_path: Path) -> None:
     run = as_killed_after(ppo, -1, tmp_path / "killed")
-    for path in checkpoints.checkpoints_of(run):
-        (path / "manifest.json").unlink()
+    assert checkpoints.checkpoints_of(run) == []
     result = _resume(command, "--resume", str(run.path), "--verbose", "1")
     assert result.code == 0, result.err
     assert "at 0 of 400 steps (it has no checkpoint yet)" in result.out

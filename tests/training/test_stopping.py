@@ -124,6 +124,30 @@ def test_a_candidate_of_ars_that_never_ends_is_ended_by_a_signal(n_envs: int, tm
     assert folder.exists() == (n_envs == 1)
 
 
+def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        process = _start(tmp_path, "--env", "toy_envs:ToySlow-v0", "-n", "1000000", *SMALL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    record = _wait_for(tmp_path, "logs/ppo/*/run.json", process)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert process.poll() is None
+    _stop(process, "SIGTERM")
+    assert json.loads(record.read_text())["reason"] == "SIGTERM"
+
+
+def test_output_that_nobody_reads_any_more_ends_nothing(tmp_path: Path) -> None:
+    process = _start(tmp_path, "--env", "CartPole-v1", "-n", "3000", "--verbose", "1", "--eval-freq", "500", *SMALL)
+    record = _wait_for(tmp_path, "logs/ppo/*/run.json", process)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.wait(timeout=60) == 0
+    assert json.loads(record.read_text())["status"] == "finished"
+
+
 def test_a_signal_that_is_deferred_is_raised_after_the_block() -> None:
     done = []
 
