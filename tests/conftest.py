@@ -33,7 +33,6 @@ from rl_experiments.cli.main import run_command  # noqa: E402
 from tests.helpers.commands import CommandResult  # noqa: E402
 from tests.helpers.tiny import tiny_experiment  # noqa: E402
 
-
 # A shell starts what it runs in the background with SIGINT ignored, which children would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
