@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.algorithms.agent import Agent, Observation, State
-from rl_experiments.algorithms.registry import algorithm_names, get_algorithm
+from rl_experiments.algorithms.registry import Algorithm, algorithm_names, get_algorithm
 from rl_experiments.algorithms.sb3 import SB3Agent, load_model
+from rl_experiments.algorithms.tabular.table import load_table_agent
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.runs.folder import FINAL, Run, SavedModel
 from rl_experiments.runs.validation import check_recipe, check_statistics
+
+_MOST_EPISODES = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,20 @@ class LoadedAgent:
         """Whether it is scored with its most probable actions by default: all but Atari and MiniGrid."""
         return not self.recipe.acts_stochastically
 
+    @property
+    def evaluation_seeds(self) -> tuple[int, ...]:
+        """Seeds of the episodes that it is scored in by default, in order; most agents have none."""
+        seeds = self.run.hyperparameters.get("eval_seed")
+        if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
+            return ()
+        return tuple(seeds)
+
+    @property
+    def n_evaluation_episodes(self) -> int:
+        """Episodes that it is scored with, where nothing else is asked for."""
+        count = self.run.hyperparameters.get("n_eval_episodes")
+        return count if type(count) is int and 0 < count <= _MOST_EPISODES else 10
+
     def predict(
         self,
         observation: Observation,
@@ -102,8 +119,14 @@ def load_agent(
         check_statistics(saved.statistics, recipe.trust)
         recipe = replace(recipe, statistics=saved.statistics)
     algorithm = get_algorithm(run.algorithm)
-    model = load_model(saved.path, algorithm, device, recipe.trust)
-    return LoadedAgent(SB3Agent(model, algorithm), recipe, run, saved)
+    return LoadedAgent(_acting(saved.path, algorithm, device, recipe.trust), recipe, run, saved)
+
+
+def _acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agent:
+    """:return: the agent in a file, by the backend that wrote it"""
+    if algorithm.backend == "tabular":
+        return load_table_agent(path, algorithm)
+    return SB3Agent(load_model(path, algorithm, device, trust), algorithm)
 
 
 def run_recipe(

@@ -16,9 +16,10 @@ from rl_experiments.core.symbols import Trust
 from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.lock import holding, is_held
+from rl_experiments.training.backends import begin_training
 from rl_experiments.training.checkpoint_files import MODEL
 from rl_experiments.training.preparation import Prepared, prepare
-from rl_experiments.training.session import Training, TrainingResult
+from rl_experiments.training.session import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
@@ -57,7 +58,7 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest) -> TrainingRe
         print(f"Going on with {run.path} at {checkpoint.steps:,} of {prepared.configuration.n_timesteps:,} steps")
     stop.check()
     _cut_monitors(run, checkpoint)
-    training = Training(prepared, run, choice, stop, checkpoint)
+    training = begin_training(prepared, run, choice, stop, checkpoint)
     try:
         stop.check()
         return training.learn()

@@ -86,7 +86,7 @@ class Training:
         self.run = run
         self._learning = False
         self._choice = choice
-        self._identity = prepared.identity
+        self._prepared = prepared
         self._environments: list[VecEnv] = []
         self._evaluators: Evaluators | None = None
         self._tracker: Any = None
@@ -123,7 +123,7 @@ class Training:
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
         if self._start is None:
-            self._write_configuration()
+            self._record = write_configuration(self._prepared, self.run, self._choice)
         else:
             self._continue_configuration(self._start)
             continue_log(self.model, self._start.facts.get("log_folder"), self._start.steps)
@@ -311,31 +311,6 @@ class Training:
         if self._progress is not None:
             self._progress.begin(self.model.num_timesteps)
 
-    def _write_configuration(self) -> None:
-        experiment, configuration = self.experiment, self.configuration
-        arguments = experiment.as_arguments()
-        if experiment.env_kwargs:
-            # The zoo's enjoy lets these replace those of config.yml.
-            arguments["env_kwargs"] = dict(configuration.recipe.kwargs)
-        arguments["hyperparams"] = _as_text(experiment.hyperparams)
-        arguments["num_threads"] = self._choice.count
-        command = shlex.join(sys.orig_argv)
-        self.run.write_configuration(configuration.saved_hyperparameters, arguments, command)
-        self._record = RunRecord.start(
-            self.run,
-            environment=experiment.env,
-            seed=experiment.seed,
-            n_timesteps=configuration.n_timesteps,
-            command=command,
-            experiment_id=self._identity,
-            threads=self._choice.as_dict(),
-            hyperparameters={
-                name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
-                for name, value in configuration.saved_hyperparameters.items()
-            },
-            remarks=list(configuration.remarks),
-        )
-
     def _keep_record(self) -> None:
         assert self._record is not None
         self._record.update(steps=int(self.model.num_timesteps), **self._scores())
@@ -413,6 +388,41 @@ class Training:
         self._tracker = start_wandb(
             name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
         )
+
+
+def write_configuration(
+    prepared: Prepared, run: Run, choice: threads.ThreadChoice, facts: Mapping[str, Any] | None = None
+) -> RunRecord:
+    """
+    Write the files that say what a run is.
+
+    :param facts: what else the record tells
+    :return: the record of the run, which begins now
+    """
+    experiment, configuration = prepared.experiment, prepared.configuration
+    arguments = experiment.as_arguments()
+    if experiment.env_kwargs:
+        # The zoo's enjoy lets these replace those of config.yml.
+        arguments["env_kwargs"] = dict(configuration.recipe.kwargs)
+    arguments["hyperparams"] = _as_text(experiment.hyperparams)
+    arguments["num_threads"] = choice.count
+    command = shlex.join(sys.orig_argv)
+    run.write_configuration(configuration.saved_hyperparameters, arguments, command)
+    return RunRecord.start(
+        run,
+        environment=experiment.env,
+        seed=experiment.seed,
+        n_timesteps=configuration.n_timesteps,
+        command=command,
+        experiment_id=prepared.identity,
+        threads=choice.as_dict(),
+        hyperparameters={
+            name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
+            for name, value in configuration.saved_hyperparameters.items()
+        },
+        remarks=list(configuration.remarks),
+        **(facts or {}),
+    )
 
 
 def resume_command(run: Run) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 VARIANTS = ("q_learning", "sarsa", "expected_sarsa", "double_q")
 """
-What the value of a step is learned from: the best next action (Watkins 1989), the next action that is taken (Rummery and
-Niranjan 1994), the mean over next actions (van Seijen et al. 2009), the best next action by a second table
+What the value of a step is learned from: the best next action (Watkins 1989), the next action that is taken (Rummery
+and Niranjan 1994), the mean over next actions (van Seijen et al. 2009), the best next action by a second table
 (van Hasselt 2010).
 """
 STEPS_OF_A_SCHEDULE = 1000
@@ -21,8 +21,8 @@ class QLearning:
     """
     What the hyperparameters of ``q_learning`` are; the defaults are those of the Deep RL Course, unit 2.
 
-    In episode ``i`` an action is drawn with probability ``min + (max - min) exp(-decay * i)``, and is otherwise the first
-    of the best, as NumPy's ``argmax`` has it.
+    In episode ``i`` an action is drawn with probability ``min + (max - min) exp(-decay * i)``, and is otherwise the
+    first of the best, as NumPy's ``argmax`` has it.
 
     :param n_episodes: episodes to train for; ``-n`` gives a number of steps in their place
     :param learning_rate: how far a value goes towards what it is learned from; a number or a schedule
@@ -71,12 +71,12 @@ class QLearning:
         return self.min_epsilon + (self.max_epsilon - self.min_epsilon) * math.exp(-self.decay_rate * episode)
 
     def rates(self) -> np.ndarray:
-        """:return: the learning rate over the training, from its beginning to its end; one number where it is constant"""
+        """
+        :return: the learning rate over the training, from its beginning to its end; one number where it is constant
+        """
         if not callable(self.learning_rate):
             return np.array([float(self.learning_rate)])
-        rates = [
-            float(self.learning_rate(1.0 - step / STEPS_OF_A_SCHEDULE)) for step in range(STEPS_OF_A_SCHEDULE + 1)
-        ]
+        rates = [float(self.learning_rate(1.0 - step / STEPS_OF_A_SCHEDULE)) for step in range(STEPS_OF_A_SCHEDULE + 1)]
         return np.array(rates[:1] if len(set(rates)) == 1 else rates)
 
 

@@ -107,7 +107,12 @@ class CompiledLearner:
 
 
 def play_greedily(
-    transitions: Transitions, actions: np.ndarray, max_steps: int, n_episodes: int, seed: int, starts: Sequence[int] = ()
+    transitions: Transitions,
+    actions: np.ndarray,
+    max_steps: int,
+    n_episodes: int,
+    seed: int,
+    starts: Sequence[int] = (),
 ) -> Episodes:
     """
     Play episodes by a policy, without learning.

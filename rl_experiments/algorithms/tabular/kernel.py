@@ -3,7 +3,6 @@ The compiled loop over a transition table. Importing this module imports numba.
 
 The machine code is kept in this machine's cache folder, which can be written to where the package itself cannot.
 """
-# ruff: noqa: N803
 
 from __future__ import annotations
 
@@ -152,14 +151,15 @@ def _learn(
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = before or str(cache_folder() / "numba")
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = before or str(cache_folder() / "numba")
     try:
         return numba.njit(_SIGNATURE, cache=True, nogil=True)(function)
     except (RuntimeError, OSError):  # there is no place on this machine that can be written to
         return numba.njit(_SIGNATURE, nogil=True)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 learn = _compiled(_learn)

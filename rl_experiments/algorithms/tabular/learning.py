@@ -1,4 +1,6 @@
-"""What both learners have in common: the state of a training between two episodes, and the episodes that were played."""
+"""
+What both learners have in common: the state of a training between two episodes, and the episodes that were played.
+"""
 
 from __future__ import annotations
 

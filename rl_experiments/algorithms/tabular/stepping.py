@@ -21,11 +21,11 @@ class SteppingLearner:
     """
     Plays episodes in an environment and learns after each step.
 
-    Every episode has a seed of its own, drawn from the experiment's: the state between two episodes then is the table and
-    the generator, whatever the environment keeps inside.
+    Every episode has a seed of its own, drawn from the experiment's: the state between two episodes then is the table
+    and the generator, whatever the environment keeps inside.
 
-    Rows are Python lists while they are in use: for a handful of actions, ``max`` and ``index`` of a list take a tenth of
-    the time of NumPy's ``max`` and ``argmax``, and find the same.
+    Rows are Python lists while they are in use: for a handful of actions, ``max`` and ``index`` of a list take a
+    tenth of the time of NumPy's ``max`` and ``argmax``, and find the same.
 
     :param env: with observations and actions that are whole numbers from 0
     :param settings: the hyperparameters
@@ -117,7 +117,7 @@ class SteppingLearner:
             action = row.index(max(row)) if draw() > epsilon else int(draw() * n_actions)
             observation, reward, terminated, truncated, _ = step(action)
             length += 1
-            total += reward  # type: ignore[operator, assignment]
+            total += reward  # type: ignore[operator]
             value = row[action]
             if terminated:
                 row[action] = value + rate * (reward - value)  # type: ignore[operator]

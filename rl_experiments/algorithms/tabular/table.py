@@ -17,14 +17,13 @@ from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import check_plain_file, replacing
 
 _LARGEST = 4 << 30
-_VALUES, _FACTS = "values", "facts"
 
 
 @dataclass(frozen=True)
 class Table:
     """
-    :param values: shape (2, observations, actions): of the two tables of double Q-learning, whose sum decides; the second
-        is 0 for the other variants
+    :param values: shape (2, observations, actions): of the two tables of double Q-learning, whose sum decides; the
+        second is 0 for the other variants
     :param facts: what else is known of the training, plain values
     """
 
@@ -54,7 +53,7 @@ class Table:
 def save_table(table: Table, path: Path) -> None:
     """Write the table: a zip with an array and a JSON text, whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **{_VALUES: table.values, _FACTS: np.array(json.dumps(table.facts))})
+        np.savez_compressed(stream, values=table.values, facts=np.array(json.dumps(table.facts)))
 
 
 def load_table(path: Path) -> Table:
@@ -70,11 +69,13 @@ def load_table(path: Path) -> Table:
             if sum(member.file_size for member in archive.infolist()) > _LARGEST:
                 raise ConfigurationError("it is too large")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            values, facts = content[_VALUES], json.loads(str(content[_FACTS]))
+            values, facts = content["values"], json.loads(str(content["facts"]))
     except Exception as error:  # zipfile and NumPy let errors of zlib, struct and others through
         raise ConfigurationError(f"{path} holds no table of values: {' '.join(str(error).split())}") from None
     if values.ndim != 3 or values.shape[0] != 2 or not values.size or values.dtype != np.float64:
-        raise ConfigurationError(f"{path} holds no table of values, but an array {values.dtype} of shape {values.shape}")
+        raise ConfigurationError(
+            f"{path} holds no table of values, but an array {values.dtype} of shape {values.shape}"
+        )
     if not isinstance(facts, dict):
         raise ConfigurationError(f"{path} holds no table of values: its facts are no mapping")
     return Table(np.ascontiguousarray(values), facts)
