@@ -61,15 +61,15 @@ def read_transitions(env: gym.Env) -> Transitions:
     :param env: with all of its wrappers
     :raises NoTransitions: if there is no table, or if it is not all
     """
+    inner: Any = env.unwrapped
+    table, starts = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
+    if not isinstance(table, Mapping) or starts is None:
+        raise NoTransitions("it exposes no table of transitions")
     layer = env
     while isinstance(layer, gym.Wrapper):
         if type(layer) not in _NEUTRAL:
             raise NoTransitions(f"the wrapper {type(layer).__name__} may change what its table says")
         layer = layer.env
-    inner: Any = env.unwrapped
-    table, starts = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
-    if not isinstance(table, Mapping) or starts is None:
-        raise NoTransitions("it exposes no table of transitions")
     if getattr(inner, "fickle_passenger", False):
         raise NoTransitions("the passenger's change of mind is not in its table")
     try:

@@ -33,8 +33,7 @@ class TableEvaluations:
 
     def __init__(self, prepared: PreparedTable, run: Run, stop: StopRequest) -> None:
         experiment, settings = prepared.experiment, prepared.settings
-        said = experiment.eval_episodes != type(experiment).eval_episodes
-        self.n_episodes = experiment.eval_episodes if said else settings.n_eval_episodes
+        self.n_episodes = experiment.eval_episodes
         self._prepared = prepared
         self._run = run
         self._stop = stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -63,6 +63,8 @@ def prepare_table(
     trust = trust or Trust(any_name=True)
     hyperparameters = _completed(experiment, hyperparameters)
     settings = _settings(hyperparameters)
+    if experiment.eval_episodes == type(experiment).eval_episodes:
+        experiment = replace(experiment, eval_episodes=settings.n_eval_episodes)
     recipe, hyperparameters = _countable_recipe(experiment, algorithm, hyperparameters, trust)
     env = make_one(recipe, disable_env_checker=True)
     try:
