@@ -84,7 +84,7 @@ def known_id(env_id: str) -> str:
 @dataclass(frozen=True)
 class CourseModel:
     """
-    :param env_id: as Gymnasium knows it
+    :param env_id: as whoever trained it knew it
     :param env_kwargs: arguments of the environment
     :param hyperparameters: under our names
     :param qtable: one axis for each part of an observation, and the last for the actions
@@ -137,7 +137,7 @@ def read_course_model(path: Path) -> CourseModel:
     if isinstance(content.get("slippery"), (bool, np.bool_)):
         kwargs["is_slippery"] = bool(content["slippery"])
     found = {ours: _plain(content[theirs]) for theirs, ours in _NAMES.items() if theirs in content}
-    return CourseModel(known_id(env_id), kwargs, {k: v for k, v in found.items() if v is not None}, qtable)
+    return CourseModel(env_id, kwargs, {k: v for k, v in found.items() if v is not None}, qtable)
 
 
 def _checked_table(value: Any, path: Path) -> np.ndarray:
