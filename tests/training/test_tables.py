@@ -254,3 +254,12 @@ def test_transitions_of_the_recipe_have_its_time_limit(tmp_path: Path) -> None:
     wish = prepared(tmp_path, "FrozenLake-v1", {"is_slippery": False})
     assert wish.configuration.recipe.max_episode_steps == 99
     assert wish.settings.max_steps == 99
+
+
+def test_a_study_tunes_a_table(command: Command) -> None:
+    words = ["--algo", "q_learning", "--env", "FrozenLake-v1", "-f", "logs", "--seed", "1"]
+    study = ["-optimize", "--n-trials", "2", "--n-evaluations", "2", "--n-jobs", "1"]
+    result = command(train, *words, *study, "-params", "n_episodes:200")
+    assert result.code == 0, result.err
+    assert "finished trials: 2 (2 complete)" in result.out
+    assert list(Path("logs/q_learning").glob("report_*_best.yml"))

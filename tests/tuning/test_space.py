@@ -23,7 +23,7 @@ HINDSIGHT = {"replay_buffer_class": "HerReplayBuffer", "learning_starts": 30}
 
 
 def environment_of(algorithm: str) -> str:
-    return {"ppo_mask": "toy_envs:ToyMasked-v0"}.get(
+    return {"ppo_mask": "toy_envs:ToyMasked-v0", "q_learning": "FrozenLake-v1"}.get(
         algorithm, "Pendulum-v1" if algorithm in CONTINUOUS else "CartPole-v1"
     )
 
@@ -32,7 +32,7 @@ def plan_of(algorithm: str, **settings: Any) -> Plan:
     return make_plan(Experiment(algo=algorithm, seed=1, **{"env": environment_of(algorithm), **settings}), Study())
 
 
-@pytest.mark.parametrize("algorithm", algorithm_names("sb3"))
+@pytest.mark.parametrize("algorithm", algorithm_names())
 def test_every_sample_of_every_space_is_accepted(algorithm: str) -> None:
     plan = plan_of(algorithm)
     for seed in range(25):
@@ -95,7 +95,7 @@ def test_samples_do_not_share_their_networks() -> None:
     assert space.sample(EdgeSource(largest=False), {})["policy_kwargs"]["net_arch"] == [64, 64]
 
 
-@pytest.mark.parametrize("algorithm", algorithm_names("sb3"))
+@pytest.mark.parametrize("algorithm", algorithm_names())
 def test_a_trial_is_read_back_from_its_parameters_alone(algorithm: str) -> None:
     space, context = load_space(algorithm), {"n_envs": 2, "replay_buffer_class": "HerReplayBuffer"}
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))

@@ -27,11 +27,11 @@ class TableEvaluations:
     the table alone.
 
     :param prepared: the experiment
-    :param run: where ``evaluations.npz`` goes
+    :param run: where ``evaluations.npz`` goes, or None
     :param stop: once it has heard a signal, an evaluation ends at its next step and counts for nothing
     """
 
-    def __init__(self, prepared: PreparedTable, run: Run, stop: StopRequest) -> None:
+    def __init__(self, prepared: PreparedTable, run: Run | None, stop: StopRequest) -> None:
         experiment, settings = prepared.experiment, prepared.settings
         self.n_episodes = experiment.eval_episodes
         self._prepared = prepared
@@ -74,6 +74,8 @@ class TableEvaluations:
 
     def write(self) -> None:
         """Write the evaluations so far, as SB3 does."""
+        if self._run is None:
+            return
         if not self.evaluations:
             self._run.evaluations_file.unlink(missing_ok=True)
             return

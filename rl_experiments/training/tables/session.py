@@ -10,14 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.algorithms.tabular.compiled import CompiledLearner
 from rl_experiments.algorithms.tabular.learning import Learner
 from rl_experiments.algorithms.tabular.planning import Model
-from rl_experiments.algorithms.tabular.stepping import SteppingLearner
 from rl_experiments.algorithms.tabular.table import Table, load_table, save_table
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, TrainingError
 from rl_experiments.core.progress import progress_bar
-from rl_experiments.envs import make_one
 from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
@@ -28,6 +25,7 @@ from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
 from rl_experiments.training.tables.evaluating import TableEvaluations
+from rl_experiments.training.tables.learners import make_learner
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
 
@@ -112,19 +110,9 @@ class TableTraining:
                     part.close()
 
     def _make_learner(self) -> Learner:
-        prepared, seed = self._prepared, self.experiment.seed
         path = self.experiment.trained_agent
         values = load_table(Path(path)).values if path and self._start is None else None
-        budget, settings = prepared.budget, self._settings
-
-        def stops() -> bool:
-            return self._stop.signal is not None or self._checkpoints.is_due
-
-        if prepared.compiled:
-            assert prepared.transitions is not None
-            return CompiledLearner(prepared.transitions, settings, budget, seed, values, stops)
-        env = make_one(self.configuration.recipe, disable_env_checker=True)
-        return SteppingLearner(env, settings, budget, seed, values, stops)
+        return make_learner(self._prepared, lambda: self._stop.signal is not None or self._checkpoints.is_due, values)
 
     def _check_learner(self, start: Checkpoint) -> None:
         before = RunRecord.read(self.run).get("learner")
