@@ -67,7 +67,7 @@ def find_block(
     :param names: of blocks that come before the id
     :raises NotFoundError: if no source has a block
     """
-    file, _, chosen = (conf_file or "").partition("#")
+    file, _, chosen = (conf_file or "").rpartition("#") if _names_block(conf_file) else (conf_file or "", "", "")
     sources = [_of_one_run(*_read_source(file))] if file else _shipped_sources(algorithm)
     bare_id = env_id.rpartition(":")[2]
     keys = [chosen] if chosen else [*names, env_id, bare_id, *(["atari"] if is_atari else []), "default"]
@@ -82,6 +82,11 @@ def find_block(
     raise NotFoundError(
         f"No hyperparameters for {algorithm} on {env_id} in {named or 'any file'}.{hint(bare_id, known)}"
     )
+
+
+def _names_block(conf_file: str | None) -> bool:
+    """``FILE#BLOCK``, unless there is a file whose name has such a sign."""
+    return conf_file is not None and "#" in conf_file and not Path(conf_file).exists()
 
 
 def _of_one_run(name: str, blocks: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

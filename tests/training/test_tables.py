@@ -66,8 +66,11 @@ def test_a_run_with_a_table_is_like_any_other(command: Command) -> None:
     assert config["eval_seed"] == list(course_tables.SEEDS)
     score = evaluate(load_agent(folder), n_episodes=100)
     assert (round(score.mean_reward or 0, 2), round(score.std_reward or 0, 2)) == (7.56, 2.71)
-    shown = command(enjoy, "--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs", "--no-render", "--n-episodes", "2")
+    shown = command(
+        enjoy, "--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs", "--no-render", "--n-episodes", "100"
+    )
     assert shown.code == 0, shown.err
+    assert "Mean reward: 7.56 +/- 2.71" in shown.out
 
 
 def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
@@ -263,3 +266,18 @@ def test_a_study_tunes_a_table(command: Command) -> None:
     assert result.code == 0, result.err
     assert "finished trials: 2 (2 complete)" in result.out
     assert list(Path("logs/q_learning").glob("report_*_best.yml"))
+
+
+def test_a_run_goes_on_by_stepping_where_it_began_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without:
+        without.setattr("rl_experiments.training.tables.preparation.can_compile", lambda: False)
+        whole = experiment(tmp_path / "whole", hyperparams={"n_episodes": 200}, save_freq=500).run().run
+    killed = as_killed_after(whole, 0, tmp_path / "killed")
+    assert outcome(resume_run(killed.path, verbose=0).run) == outcome(whole)
+
+
+def test_the_goal_and_the_patience_end_it(tmp_path: Path) -> None:
+    goal = experiment(tmp_path, "Taxi-v4", eval_freq=10_000, stop_at_reward=7.0).run()
+    assert goal.reason is not None
+    assert "--stop-at-reward is 7" in goal.reason
+    assert goal.steps < 700_000

@@ -7,13 +7,15 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rl_experiments.algorithms.tabular.compiled import CompiledLearner
 from rl_experiments.algorithms.tabular.learning import Learner
 from rl_experiments.algorithms.tabular.planning import Model
 from rl_experiments.algorithms.tabular.table import Table, load_table, save_table
-from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, TrainingError
+from rl_experiments.core.errors import MissingPackageError, RLExperimentsError, TrainingError
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
@@ -54,12 +56,11 @@ class TableTraining:
     ) -> None:
         self.experiment, self.configuration = prepared.experiment, prepared.configuration
         self.run = run
-        self._prepared, self._choice, self._stop, self._start = prepared, choice, stop, start
+        self._prepared = prepared if start is None else self._as_begun(prepared)
+        self._choice, self._stop, self._start = choice, stop, start
         self._settings = prepared.settings
-        if start is not None:
-            self._check_learner(start)
         self._learner = self._make_learner()
-        self._evaluations = TableEvaluations(prepared, run, stop)
+        self._evaluations = TableEvaluations(self._prepared, run, stop)
         experiment = self.experiment
         self._stopping = EarlyStopping(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
@@ -100,6 +101,8 @@ class TableTraining:
             self._fail(error, time.perf_counter() - started)
         finally:
             bar.close()
+        if not self.has_trained:
+            self._stop.check()
         return self._end(time.perf_counter() - started)
 
     def close(self) -> None:
@@ -114,14 +117,13 @@ class TableTraining:
         values = load_table(Path(path)).values if path and self._start is None else None
         return make_learner(self._prepared, lambda: self._stop.signal is not None or self._checkpoints.is_due, values)
 
-    def _check_learner(self, start: Checkpoint) -> None:
-        before = RunRecord.read(self.run).get("learner")
-        now = "compiled" if self._prepared.compiled else "stepping"
-        if before != now:
-            raise ConfigurationError(
-                f"The run {self.run.path} was trained {before}, and would go on {now}, with other random numbers."
-                " numba (pip install 'rl_experiments[tabular]') makes the difference"
-            )
+    def _as_begun(self, prepared: PreparedTable) -> PreparedTable:
+        """A run goes on as it began, since the two learners draw other random numbers."""
+        if RunRecord.read(self.run).get("learner") != CompiledLearner.name:
+            return replace(prepared, compiled=False)
+        if not prepared.compiled:
+            raise MissingPackageError(f"The run {self.run.path}, which was trained compiled,", "numba", "tabular")
+        return prepared
 
     def _facts(self) -> dict[str, Any]:
         settings = self._settings
