@@ -83,7 +83,7 @@ class Experiment:
     )
     conf_file: str | None = option(
         None,
-        "Hyperparameters: a .yml file, a .py file, or a module with a dictionary 'hyperparams'; FILE#BLOCK names a block.",
+        "Hyperparameters: a .yml file (FILE#BLOCK: one block), a .py file, or a module with a dictionary 'hyperparams'.",
         flags=("-conf",),
         parse=str,
     )

@@ -242,6 +242,7 @@ def test_the_names_of_the_leaderboard() -> None:
     assert leaderboard_name("FrozenLake-v1", {**firm, "success_rate": 0.9}) == "FrozenLake-v1"
     assert leaderboard_name("Taxi-v4", {}) == "Taxi-v3"
     assert leaderboard_name("Taxi-v4", {"is_rainy": True}) == "Taxi-v4"
+    assert course_name("Taxi-v4", {"is_rainy": True}) == "Taxi-v4-rainy"
     assert course_name("FrozenLake-v1", {"map_name": "4x4", "desc": ["SG"]}) == "FrozenLake-v1"
 
 

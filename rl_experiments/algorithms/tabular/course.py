@@ -49,11 +49,11 @@ _NAMES = {
 def course_name(env_id: str, kwargs: Mapping[str, Any]) -> str:
     """
     :param kwargs: all arguments of the environment, those of its registration included
-    :return: the id with its map, as the course writes it: ``FrozenLake-v1-4x4-no_slippery``
+    :return: the id with its map, as the course writes it: ``FrozenLake-v1-4x4-no_slippery``; so our blocks are named
     """
     name = env_id.rpartition(":")[2]
     if not name.startswith("FrozenLake"):
-        return name
+        return f"{name}-rainy" if kwargs.get("is_rainy") else name
     if kwargs.get("map_name") and kwargs.get("desc") is None:
         name += f"-{kwargs['map_name']}"
     return f"{name}-no_slippery" if kwargs.get("is_slippery") is False else name
