@@ -227,6 +227,7 @@ def test_the_block_of_the_course_has_its_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_block_of_the_course_scores_as_its_loop_does(tmp_path: Path) -> None:
     """20 seeds each: the values of the policies are from one distribution (Mann and Whitney 1947, by permutations)."""
     import random
