@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from rl_experiments.evaluation import Evaluation, evaluate
     from rl_experiments.hub import Publication, publish
     from rl_experiments.recording import Recording, record
+    from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
     from rl_experiments.training.resuming import resume_run
 
 __version__ = "0.1.0"
 _HOMES = {
+    "BenchmarkResult": "reporting.benchmarking",
     "EnvironmentRecipe": "envs",
     "Evaluation": "evaluation",
     "Experiment": "training",
@@ -43,6 +45,7 @@ _HOMES = {
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
     "Run": "runs",
+    "benchmark_agents": "reporting.benchmarking",
     "evaluate": "evaluation",
     "find_run": "runs",
     "load_agent": "runs",
@@ -51,6 +54,7 @@ _HOMES = {
     "resume_run": "training.resuming",
 }
 __all__ = [
+    "BenchmarkResult",
     "EnvironmentRecipe",
     "Evaluation",
     "Experiment",
@@ -59,6 +63,7 @@ __all__ = [
     "RLExperimentsError",
     "Recording",
     "Run",
+    "benchmark_agents",
     "evaluate",
     "find_run",
     "load_agent",

@@ -14,6 +14,7 @@ COMMANDS = {
     "enjoy": "watch and score a trained agent",
     "push_to_hub": "publish a trained agent",
     "load_from_hub": "get a published agent back",
+    "benchmark": "play every agent under a folder, and write a table of the scores",
     "list": "show all runs: how far they came, and which still train",
 }
 _MODULES = {"list": "list_runs"}

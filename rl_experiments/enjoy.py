@@ -97,8 +97,9 @@ def _report(options: argparse.Namespace, agent: LoadedAgent, result: Evaluation)
         print(summary(result))
     if options.json:
         content = {
-            "algorithm": options.algo,
+            "algorithm": agent.algorithm,
             "environment": agent.run.env_id,
+            "played_in": agent.recipe.env_id,
             "model": str(agent.saved.path),
             **result.as_dict(),
         }

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import algorithm_names, names_of_runs
 from rl_experiments.cli.main import on_one_line, run_and_exit
 from rl_experiments.cli.parser import Parser, checked_choice
 from rl_experiments.core.names import folder_name
@@ -33,7 +33,7 @@ def build_parser() -> Parser:
     add(
         "--algo",
         metavar="NAME",
-        type=checked_choice(algorithm_names(), "algorithm"),
+        type=checked_choice(names_of_runs(), "algorithm"),
         help=f"Only runs of this algorithm: {', '.join(algorithm_names())}.",
     )
     add("--env", metavar="ID", help="Only runs in this environment.")

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import algorithm_names, names_of_runs
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, checked_choice
 from rl_experiments.core.errors import ConfigurationError
@@ -36,7 +36,7 @@ def build_parser() -> Parser:
     add(
         "--algo",
         metavar="NAME",
-        type=checked_choice(algorithm_names(), "algorithm"),
+        type=checked_choice(names_of_runs(), "algorithm"),
         help=f"The algorithm: {', '.join(algorithm_names())}.",
     )
     add("--exp-id", metavar="N", type=int, default=0, help="The run's number; 0 is a new one, -1 is no run folder.")

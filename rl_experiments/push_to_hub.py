@@ -114,7 +114,7 @@ def _upload_only(options: argparse.Namespace) -> int:
     destination = Destination(
         options.token, options.private, options.revision, options.commit_message, options.deadline
     )
-    name = options.repo_name or model_name(options.algo, options.env)
+    name = options.repo_name or model_name(*_names_in_run(options))
     say = print if options.verbose > 0 else (lambda _: None)
     done = upload_built(options.hub_folder, options.organization, name, destination, say)
     print(f"Folder: {done.bundle.folder}")
@@ -124,6 +124,18 @@ def _upload_only(options: argparse.Namespace) -> int:
     print(f"Not uploaded: {done.reason}\nUpload it with: {done.command}")
     print(f"       or with: {own_command(done.bundle, destination, options.algo, options.env, options.folder)}")
     return BUILT_NOT_UPLOADED
+
+
+def _names_in_run(options: argparse.Namespace) -> tuple[str, str]:
+    """:return: what the bundle was named after: the run may go by other names on the command line"""
+    from rl_experiments.core.errors import RLExperimentsError
+    from rl_experiments.runs import find_run
+
+    try:
+        run = find_run(options.folder, options.algo, options.env, options.exp_id)
+        return run.algorithm, run.env_id
+    except RLExperimentsError:  # the run may be gone, and the bundle is still to be uploaded
+        return options.algo, options.env
 
 
 def summary(publication: Publication) -> str:

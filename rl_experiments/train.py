@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import HINDSIGHT, HINDSIGHT_TODAY, algorithm_names
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
 from rl_experiments.core.errors import ConfigurationError
@@ -20,6 +20,13 @@ LATEST = ""
 """Of ``--resume`` without a folder."""
 
 
+def _trainable(text: str) -> str:
+    """An algorithm's name; what the zoo's ``her`` became is worth more than the nearest name."""
+    if text == HINDSIGHT:
+        raise argparse.ArgumentTypeError(HINDSIGHT_TODAY)
+    return str(checked_choice(algorithm_names(), "algorithm")(text))
+
+
 def build_parser() -> Parser:
     """:return: the parser of this command"""
     parser = Parser("train", "Train an agent with the hyperparameters of a YAML file.")
@@ -27,7 +34,7 @@ def build_parser() -> Parser:
         "--algo",
         metavar="NAME",
         default="ppo",
-        type=checked_choice(algorithm_names(), "algorithm"),
+        type=_trainable,
         help=f"The algorithm: {', '.join(algorithm_names())}.",
     )
     add_settings(parser, Experiment, skip=("algo",))

@@ -2,7 +2,7 @@
 """
 How fast we are beside RL Baselines3 Zoo: both sides in turn, on this machine, with the same hyperparameters.
 
-    .venv/bin/python scripts/benchmark.py                     everything, about 15 minutes on two cores
+    .venv/bin/python scripts/benchmark.py                     everything, about 25 minutes on two cores
     .venv/bin/python scripts/benchmark.py --quick             one short round, to see that it works
     .venv/bin/python scripts/benchmark.py --only dqn-atari --rounds 5 --json speed.json
 
@@ -107,6 +107,52 @@ class Clock(BaseCallback):
         return not self.done
 '''
 
+STOPWATCH = '''
+"""The callback that takes the time of checkpoints: written, read back, and the steps between them."""
+import json
+import os
+import time
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from rl_experiments.training.checkpoint_files import CheckpointFiles
+from rl_experiments.training.checkpointing import ResumableCheckpoints
+
+
+def note(kind, steps, seconds):
+    with open(os.environ["BENCHMARK_STOPWATCH"], "a") as file:
+        file.write(json.dumps([kind, int(steps), seconds, time.perf_counter()]) + "\\n")
+
+
+def timed(owner, name, kind, steps_of):
+    call = getattr(owner, name)
+
+    def with_time(self, *arguments, **named):
+        begin = time.perf_counter()
+        result = call(self, *arguments, **named)
+        note(kind, steps_of(self), time.perf_counter() - begin)
+        return result
+
+    setattr(owner, name, with_time)
+
+
+timed(ResumableCheckpoints, "save", "written", lambda self: self.model.num_timesteps)
+timed(CheckpointFiles, "restore", "read", lambda self: self._model.num_timesteps)
+
+
+class Stopwatch(BaseCallback):
+    """Notes the time every so many steps."""
+
+    def _on_training_start(self):
+        buffer = self.model.replay_buffer
+        note("memory", buffer.buffer_size, buffer.observations.nbytes)
+
+    def _on_step(self):
+        if self.num_timesteps % 100 == 0:
+            note("steps", self.num_timesteps, 0.0)
+        return True
+'''
+
 
 class BenchmarkError(Exception):
     """A side did not do what was to be timed."""
@@ -157,10 +203,12 @@ def child_environment(cache: Path, **more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "RL_EXPERIMENTS_CACHE": str(cache), **more}
 
 
-def run_child(arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run_child(
+    arguments: Sequence[str], env: Mapping[str, str], folder: Path, limit: float = CHILD_LIMIT
+) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments; it is killed when the time is up, or when this process is to end."""
     return subprocess.run(
-        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=CHILD_LIMIT
+        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=limit
     )
 
 
@@ -381,17 +429,17 @@ def summary(results: Mapping[str, Measurement]) -> str:
     )
 
 
-def write_configuration(case: Case, plan: Plan) -> Path:
-    """:return: a YAML file with the zoo's hyperparameters and the clock"""
+def write_configuration(case: Case, plan: Plan, callback: str = "benchmark_clock.Clock", code: str = CLOCK) -> Path:
+    """:return: a YAML file with the zoo's hyperparameters and a callback, whose module is beside it"""
     spec = importlib.util.find_spec("rl_zoo3")
     if spec is None or not spec.submodule_search_locations:
         raise BenchmarkError("rl_zoo3 is not installed")
     source = Path(spec.submodule_search_locations[0]) / "hyperparams" / f"{case.algo}.yml"
     entry = yaml.safe_load(source.read_text(encoding="utf-8"))[case.entry]
     folder = plan.new_folder()
-    (folder / "benchmark_clock.py").write_text(CLOCK, encoding="utf-8")
+    (folder / f"{callback.partition('.')[0]}.py").write_text(code, encoding="utf-8")
     path = folder / f"{case.algo}.yml"
-    content = {case.env: {**entry, **case.changes, "callback": "benchmark_clock.Clock"}}
+    content = {case.env: {**entry, **case.changes, "callback": callback}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
 
@@ -474,7 +522,96 @@ def start_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]
     )
 
 
-# Everything together
+# Checkpoints
+
+
+@dataclass(frozen=True)
+class Filling:
+    """
+    DQN on Atari fills its replay buffer by random actions, then learns for a while.
+
+    :param rows: of the buffer
+    :param every: steps between two checkpoints
+    :param learning: steps that it learns for
+    """
+
+    rows: int
+    every: int
+    learning: int
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training; it ends a little after a checkpoint."""
+        return self.rows + self.learning + 100
+
+
+def checkpoints(plan: Plan) -> Iterator[Row]:
+    """What checkpoints of a large replay buffer take of the time and of the disk, and how fast one is read back."""
+    filling = Filling(100_000, 10_000, 10_000) if plan.rounds > 1 else Filling(10_000, 1000, 1000)
+    changes = {"buffer_size": filling.rows, "learning_starts": filling.rows, "exploration_fraction": 1e-4}
+    case = Case("dqn", "PongNoFrameskip-v4", "atari", 0, changes)
+    folder = plan.new_folder()
+    configuration = write_configuration(case, plan, "benchmark_stopwatch.Stopwatch", STOPWATCH)
+    text = f"--algo {case.algo} --env {case.env} -n {filling.steps} --seed 1 --eval-freq -1 --verbose 0 --device cpu"
+    text += f" --save-freq {filling.every} --keep-last 1 -conf {configuration} -f {folder / 'logs'}"
+    say(f"checkpoints: {filling.rows} random steps, then {filling.learning} of learning")
+    events = stopwatch_events(text.split(), configuration, folder, plan)
+    (run,) = (path.parent for path in (folder / "logs").glob("*/*/run.json"))
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    size = sum(file.stat().st_size for file in newest.glob("replay*"))
+    say("checkpoints: reading one back")
+    again = stopwatch_events(["--resume", str(run), "-n", str(filling.steps + 100)], configuration, folder, plan)
+    yield checkpoint_row(case, filling, events, again, size)
+
+
+def stopwatch_events(arguments: list[str], configuration: Path, folder: Path, plan: Plan) -> list[list[Any]]:
+    """:return: what the stopwatch noted in a process of its own: kind, steps, seconds, time"""
+    path = plan.new_folder() / "events.jsonl"
+    env = child_environment(folder / "cache", BENCHMARK_STOPWATCH=str(path))
+    env["PYTHONPATH"] = os.pathsep.join([str(configuration.parent), env["PYTHONPATH"]])
+    result = run_child(["-m", "rl_experiments.train", *arguments], env, folder, limit=CHILD_LIMIT * 6)
+    if result.returncode != 0 or not path.is_file():
+        raise BenchmarkError(f"the training ended with {result.returncode}: {(result.stdout + result.stderr)[-2000:]}")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def checkpoint_row(
+    case: Case, filling: Filling, events: Sequence[Sequence[Any]], again: Sequence[Sequence[Any]], size: int
+) -> Row:
+    """:return: shares of the time and of the disk"""
+    written = [seconds for kind, _, seconds, _ in events if kind == "written"]
+    learned = [event for event in events if event[1] > filling.rows + 100 and event[0] in ("steps", "written")]
+    pauses = sum(event[2] for event in learned[1:] if event[0] == "written")
+    elapsed = learned[-1][3] - learned[0][3]
+    speed = (learned[-1][1] - learned[0][1]) / (elapsed - pauses)
+    later = median(written[1:])
+    share = later / (later + filling.every / speed)
+    memory = next(event[2] for event in events if event[0] == "memory")
+    reading = next(event[2] for event in again if event[0] == "read")
+    return Row(
+        f"Checkpoints every {filling.every} steps of a replay buffer of {filling.rows} rows",
+        {
+            "training": case.name,
+            "stacked observations in memory, MB": f"{memory / 1e6:.0f}",
+            "buffer on disk, MB": f"{size / 1e6:.0f}",
+            "disk / memory": f"{size / memory:.3f}",
+            "first, s": f"{written[0]:.2f}",
+            "later (largest), s": f"{later:.2f} ({max(written[1:]):.2f})",
+            "learning, steps/s": f"{speed:.0f}",
+            "share of the time": f"{100 * share:.2f} %",
+            "read back, s": f"{reading:.1f}",
+            "replayed, s": f"{filling.rows / speed:.0f}",
+        },
+        {
+            "written_seconds": written,
+            "steps_per_second": speed,
+            "share": share,
+            "share_while_learning": pauses / elapsed,
+            "memory_bytes": memory,
+            "disk_bytes": size,
+            "read_seconds": reading,
+        },
+    )
 
 
 # Tables
@@ -584,9 +721,13 @@ def tables(plan: Plan) -> Iterator[Row]:
         )
 
 
+# Everything together
+
+
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
     **{name: partial(training, case) for name, case in CASES.items()},
+    "checkpoints": checkpoints,
     "tables": tables,
 }
 

@@ -26,6 +26,11 @@ MODELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         )
         for steps in (100, 200, 300)
     },
+    "resumable": (
+        "checkpoints/0000000304/model.zip",
+        "checkpoints/0000000304/vecnormalize.pkl",
+        ("--load-checkpoint", "304"),
+    ),
 }
 """Model, statistics, and the flags that choose them."""
 
@@ -74,7 +79,7 @@ def test_enjoy_acts_with_the_statistics_of_the_moment(which: str, run: Run, comm
     result = command(enjoy, *_of_run(run), "--n-episodes", "1", "--json", "scores.json", *flags)
     assert result.code == 0, result.err
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert Path(scores["model"]).name == model
+    assert Path(scores["model"]) == run.path / model
     assert scores["returns"] == [pytest.approx(_return_by_sb3(run, model, statistics), abs=1e-3)]
 
 
@@ -101,3 +106,17 @@ def test_all_checkpoints_are_published_with_their_own(run: Run, command, tmp_pat
     for steps in run.checkpoints():
         for file in (run.checkpoint(steps), run.checkpoint_statistics(steps)):
             assert (bundle / "checkpoints" / str(steps) / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_run_that_was_killed_has_only_its_checkpoints(run: Run, command, tmp_path: Path) -> None:
+    folder = tmp_path / "logs" / "a2c" / run.path.name
+    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("*_steps.*", "best_model*", "Pendulum-v1.zip"))
+    given = (*_of_run(Run(folder, "a2c", run.env_name)), "--n-episodes", "1", "--json", "scores.json")
+    command(enjoy, *given).assert_refused("no final model", "checkpoints at 208, 304 steps (--load-last-checkpoint)")
+    result = command(enjoy, *given, "--load-checkpoint", "304")
+    assert result.code == 0, result.err
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["returns"] == [pytest.approx(_return_by_sb3(run, *MODELS["resumable"][:2]), abs=1e-3)]
+    assert command(enjoy, *given, "--load-last-checkpoint").code == 0
+    (folder / "checkpoints" / "0000000304" / "vecnormalize.pkl").unlink()
+    command(enjoy, *given, "--load-last-checkpoint").assert_refused("was trained with normalisation")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
 
-from rl_experiments import Run, enjoy, evaluate, load_agent, train
+from rl_experiments import Run, enjoy, evaluate, load_agent, publish, train
 from rl_experiments.envs import make_envs
+from rl_experiments.envs.adapters import GoalInObservation
 from tests.conftest import ROOT
 from tests.helpers.commands import run_module
 from tests.helpers.tiny import tiny_experiment
@@ -97,39 +103,63 @@ def _assert_acts_as_in_sb3(agent: Any) -> None:
 
 
 AGENTS = Path(os.environ.get("ZOO_AGENTS", ROOT.parent / "shared" / "zoo_agents"))
-TRACED = (
+NEEDS = {
+    "a2c/HopperBulletEnv-v0_1": "pybullet_envs_gymnasium",
+    "tqc/PandaReach-v1_1": "panda_gym",
+    "her/FetchReach-v1_1": "gymnasium_robotics",
+}
+"""Agents whose environment comes with an extra."""
+PUBLISHED = (
     "ppo/CartPole-v1_1",
+    "ppo/LunarLander-v2_1",
     "ppo/MountainCarContinuous-v0_1",
+    "ppo/Ant-v3_1",
     "a2c/Pendulum-v1_1",
+    "qrdqn/Acrobot-v1_1",
     "sac/Pendulum-v1_1",
+    "trpo/BipedalWalker-v3_1",
+    "ars/HalfCheetah-v3_1",
     "td3/Pendulum-v1_1",
     "ppo_lstm/PendulumNoVel-v1_1",
     "dqn/SpaceInvadersNoFrameskip-v4_1",
-    "qrdqn/Acrobot-v1_1",
-    "trpo/BipedalWalker-v3_1",
+    *NEEDS,
 )
+QUICK = ("qrdqn/Acrobot-v1_1", "ppo/LunarLander-v2_1")
+"""Agents that are scored and published in every run of the tests."""
 
 
-@pytest.mark.parametrize("folder", TRACED)
+def _path_of(folder: str) -> Path:
+    if not (AGENTS / folder).is_dir():
+        pytest.skip(f"{AGENTS / folder} is not there (ZOO_AGENTS names the folder of published agents)")
+    return AGENTS / folder
+
+
+def _playable(folder: str) -> Path:
+    path = _path_of(folder)
+    if folder in NEEDS and not importlib.util.find_spec(NEEDS[folder]):
+        pytest.skip(f"{folder} needs the package {NEEDS[folder]}")
+    return path
+
+
+def _slow_but(*quick: str) -> list[Any]:
+    return [folder if folder in quick else pytest.param(folder, marks=pytest.mark.slow) for folder in PUBLISHED]
+
+
+@pytest.mark.parametrize("folder", PUBLISHED)
 def test_a_published_agent_acts_as_it_did(folder: str) -> None:
     """The recorded observations go through normalisation and policy as in the recorded episodes."""
-    path = AGENTS / folder
-    if not path.is_dir():
-        pytest.skip(f"{path} is not there (ZOO_AGENTS names the folder of published agents)")
+    agent = load_agent(_playable(folder))
     trace = np.load(AGENTS / "TRACES" / f"{folder.replace('/', '__')}.npz")
-    agent = load_agent(path)
     env = make_envs(agent.recipe, 1, 0)
-    normalization = _normalization(env)
-    raw, starts, state = trace["raw"], trace["start"], None
-    actions = []
-    for step, observation in enumerate(raw):
-        given = observation.reshape(1, *observation.shape[-len(agent.observation_space.shape) :])
-        if normalization is not None:
-            given = normalization.normalize_obs(given)
+    state, actions = None, []
+    for step, start in enumerate(trace["start"]):
+        given = _through_wrappers(env, _raw(trace, step))
         if "inp" in trace:
-            np.testing.assert_allclose(given.ravel(), trace["inp"][step].ravel(), atol=1e-5)
-        action, state = agent.predict(given, state, np.array([bool(np.ravel(starts[step])[0])]), deterministic=True)
+            np.testing.assert_allclose(np.ravel(given), trace["inp"][step].ravel(), atol=1e-5)
+        action, state = agent.predict(given, state, np.array([start]), deterministic=True)
         actions.append(action[0])
+    first = env.reset()
+    assert _shapes(first) == _shapes(given), "the environment of today gives what the trace has"
     env.close()
     expected = trace["act"].reshape(np.shape(actions))
     if np.issubdtype(expected.dtype, np.integer):
@@ -138,20 +168,73 @@ def test_a_published_agent_acts_as_it_did(folder: str) -> None:
         np.testing.assert_allclose(actions, expected, atol=1e-4)
 
 
-def _normalization(env: Any) -> Any:
-    from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
+def _raw(trace: Any, step: int) -> Any:
+    parts = {key.removeprefix("raw/"): trace[key][step][None] for key in trace if key.startswith("raw/")}
+    return parts or trace["raw"][step][None]
 
-    return unwrap_vec_wrapper(env, VecNormalize)
+
+def _shapes(observation: Any) -> Any:
+    parts = observation if isinstance(observation, dict) else {None: observation}
+    return {key: np.shape(part) for key, part in parts.items()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("folder", "at_least"), [("ppo/CartPole-v1_1", 475), ("sac/Pendulum-v1_1", -300), ("qrdqn/Acrobot-v1_1", -120)]
-)
-def test_a_published_agent_scores_as_it_did(folder: str, at_least: float) -> None:
-    if not (AGENTS / folder).is_dir():
-        pytest.skip(f"{AGENTS / folder} is not there (ZOO_AGENTS names the folder of published agents)")
-    assert evaluate(load_agent(AGENTS / folder), n_episodes=10).mean_reward >= at_least
+def _through_wrappers(env: Any, observation: Any) -> Any:
+    """What the vector wrappers make of an observation."""
+    normalization = unwrap_vec_wrapper(env, VecNormalize)
+    if normalization is not None:
+        observation = normalization.normalize_obs(observation)
+    if unwrap_vec_wrapper(env, GoalInObservation) is not None:
+        observation = np.concatenate([observation["observation"], observation["desired_goal"]], axis=1)
+    if isinstance(observation, np.ndarray) and observation.ndim == 4:
+        return observation.transpose(0, 3, 1, 2)
+    return observation
+
+
+def test_what_an_adapter_adds_is_what_the_trace_has() -> None:
+    trace = np.load(_path_of("ppo/Ant-v3_1").parent.parent / "TRACES" / "ppo__Ant-v3_1.npz")
+    env = make_envs(replace(load_agent(AGENTS / "ppo/Ant-v3_1").recipe, statistics=None, normalize=None), 1, 0)
+    first, start = env.reset()[0], trace["raw"][0]
+    np.testing.assert_array_equal(first[27:], start[27:])
+    assert (first[:27] != 0).tolist() == (start[:27] != 0).tolist()
+    env.close()
+
+
+@pytest.mark.parametrize("folder", _slow_but(*QUICK))
+def test_a_published_agent_scores_as_it_did(folder: str) -> None:
+    """Within three standard errors of what was measured, for 20 episodes."""
+    agent = load_agent(_playable(folder))
+    content = json.loads((AGENTS / "EXPECTED.json").read_text())
+    expected = next(item for item in content if item["folder"] == folder)
+    measured, n_episodes = expected["measured"], 20
+    result = evaluate(agent, n_episodes=n_episodes, deterministic=expected["deterministic"])
+    assert agent.recipe.env_id == expected["env_used"]
+    error = math.hypot(result.std_reward / n_episodes**0.5, measured["std"] / measured["episodes"] ** 0.5)
+    assert abs(result.mean_reward - measured["mean"]) <= 3 * error + 1e-9
+
+
+@pytest.mark.parametrize("folder", _slow_but("ppo/LunarLander-v2_1"))
+def test_a_published_agent_is_published_again_with_a_replay(folder: str, tmp_path: Path) -> None:
+    agent = load_agent(_playable(folder))
+    options = {"n_eval_episodes": 1, "video_length": 20, "upload": False, "say": lambda _: None}
+    publication = publish(agent, organization="ann", hub_folder=tmp_path, **options)
+    assert publication.replay is not None, publication.no_replay_because
+    assert publication.replay.stat().st_size > 0
+    assert publication.evaluation is not None, publication.not_evaluated_because
+    card = (publication.bundle.folder / "README.md").read_text()
+    assert f"\n- {agent.recipe.env_id}\n" in card
+    assert agent.run.env_id in card
+
+
+@pytest.mark.parametrize("folder", NEEDS)
+def test_a_published_agent_names_the_extra_that_it_needs(folder: str, command) -> None:
+    path = _path_of(folder)
+    if importlib.util.find_spec(NEEDS[folder]):
+        pytest.skip(f"{NEEDS[folder]} is there")
+    algo, env_id = path.parent.name, path.name.removesuffix("_1")
+    result = command(enjoy, "--algo", algo, "--env", env_id, "-f", str(AGENTS), "--no-render")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert re.search(r"needs the package '\w+': pip install 'rl_experiments\[(bullet|panda|robotics)\]'", result.err)
 
 
 def test_every_published_configuration_is_read() -> None:

@@ -55,6 +55,16 @@ class Algorithm:
         return getattr(importlib.import_module(module), name)
 
 
+HINDSIGHT = "her"
+"""
+What the zoo called hindsight replay when it was an algorithm around another one. Runs in a folder of this name are of
+the other one.
+"""
+HINDSIGHT_TODAY = (
+    "her is no algorithm of its own any more: give --algo sac (or ddpg, dqn, td3, tqc) with"
+    " -params replay_buffer_class:HerReplayBuffer"
+)
+
 _REGISTRY: dict[str, Algorithm] = {}
 
 
@@ -78,10 +88,17 @@ def algorithm_names(backend: str | None = None) -> list[str]:
     return sorted(name for name, entry in _REGISTRY.items() if backend in (None, entry.backend))
 
 
+def names_of_runs() -> list[str]:
+    """:return: what ``--algo`` takes where it chooses runs, sorted: ``her`` too"""
+    return sorted([*_REGISTRY, HINDSIGHT])
+
+
 def get_algorithm(name: str) -> Algorithm:
     """
     :raises ConfigurationError: if there is none of that name; the message has the nearest
     """
+    if name == HINDSIGHT:
+        raise ConfigurationError(HINDSIGHT_TODAY)
     if name not in _REGISTRY:
         raise ConfigurationError(f"There is no algorithm '{name}'.{hint(name, _REGISTRY)}")
     return _REGISTRY[name]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import algorithm_names, names_of_runs
 from rl_experiments.cli.parser import PairsAction, Parser, at_least_1, checked_choice, typed
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError
@@ -27,7 +28,7 @@ def add_agent_flags(parser: Parser, *, env: str | None, folder: str | None, algo
         help=f"The algorithm: {', '.join(algorithm_names())}.",
         default=algo,
         required=algo is None,
-        type=checked_choice(algorithm_names(), "algorithm"),
+        type=checked_choice(names_of_runs(), "algorithm"),
     )
     add(
         "--num-threads",
@@ -122,6 +123,9 @@ def load_chosen_agent(arguments: argparse.Namespace, env_kwargs: dict[str, Any] 
     run = find_run(arguments.folder, arguments.algo, arguments.env, arguments.exp_id, which)
     module = arguments.env.rpartition(":")[0]
     named = tuple(dict.fromkeys([*packages, *([module] if module else [])]))
-    return load_agent(
+    agent = load_agent(
         run, which, device=arguments.device, env_kwargs=env_kwargs, gym_packages=named, trust=arguments.trust
     )
+    if agent.adapted is not None and arguments.verbose > 0:
+        print(f"Adapted: {agent.adapted}", file=sys.stderr)
+    return agent

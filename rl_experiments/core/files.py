@@ -79,9 +79,8 @@ def open_plain(path: str | Path, largest: int) -> BinaryIO:
     :raises UntrustedError: if it is a symbolic link that leads out of its folder
     :raises ConfigurationError: if it is a pipe, a device or a folder, or too large
     """
-    path = Path(path)
-    if path.is_symlink():
-        check_plain_file(path, largest, within=path.parent)
+    if os.path.islink(path):
+        check_plain_file(Path(path), largest, within=Path(path).parent)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check_status(path, os.fstat(descriptor), largest)
@@ -91,7 +90,7 @@ def open_plain(path: str | Path, largest: int) -> BinaryIO:
         raise
 
 
-def _check_status(path: Path, status: os.stat_result, largest: int | None) -> None:
+def _check_status(path: str | Path, status: os.stat_result, largest: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise ConfigurationError(f"{path} is {kind}. Expected a file")

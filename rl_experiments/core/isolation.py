@@ -55,18 +55,10 @@ def run_isolated(
     """
     if here or not can_isolate():
         return _run_here(function, on_beat)
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            stream.flush()
-    process = context.Process(target=_child, args=(function, receiver, sender, n_threads))
+    child = ChildProcess(function, n_threads)
     try:
-        with _no_signals():  # one that came in the middle of the fork would leave a process that nobody ends
-            process.start()
-        sender.close()
-        while receiver.poll(deadline):
-            kind, value = receiver.recv()
+        while child.receiver.poll(deadline):
+            kind, value = child.receiver.recv()
             if kind == "beat" and on_beat is not None:
                 on_beat(value)
             elif kind == "result":
@@ -75,25 +67,65 @@ def run_isolated(
                 raise IsolatedError(value)
         raise IsolatedError(f"nothing happened for {deadline:g} seconds")
     except EOFError:
-        process.join(_PATIENCE_WITH_THE_DEAD)
-        raise IsolatedError(f"its process crashed ({_ending(process.exitcode)})") from None
+        raise IsolatedError(child.describe_crash()) from None
     finally:
-        _end(process)
-        receiver.close()
+        child.end()
 
 
-def _end(process: Any) -> None:
-    """End the process and those that it started, such as an encoder."""
-    if process.pid is None:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
+class ChildProcess:
+    """
+    A function that runs in a process of its own.
+
+    Its messages come through ``receiver``: pairs of ``beat`` and a count, ``result`` and what was returned, or
+    ``error`` and a text; EOFError is a crash.
+
+    :param function: takes a function to call now and then, with a count of what is done. Where the system does not fork
+        safely, it must be possible to pickle it
+    :param n_threads: torch's number of threads there
+    """
+
+    def __init__(self, function: Callable[[Beat], Any], n_threads: int = 1) -> None:
+        context: Any = multiprocessing.get_context("fork" if can_isolate() else "spawn")
+        self.receiver, sender = context.Pipe(duplex=False)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                stream.flush()
+        self._process = context.Process(target=_child, args=(function, self.receiver, sender, n_threads))
+        try:
+            with _no_signals():  # one that came in the middle of the fork would leave a process that nobody ends
+                self._process.start()
+        except BaseException:
+            self.end()
+            raise
+        finally:
+            sender.close()
+
+    @property
+    def sentinel(self) -> int:
+        """What :func:`multiprocessing.connection.wait` takes to wait for its end."""
+        return int(self._process.sentinel)
+
+    def describe_crash(self) -> str:
+        """:return: how it ended, although it did not say so"""
+        self._process.join(_PATIENCE_WITH_THE_DEAD)
+        return f"its process crashed ({_ending(self._process.exitcode)})"
+
+    def end(self) -> None:
+        """End the process and those that it started, such as an encoder."""
+        if self._process.pid is not None:
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.join()
+        self.receiver.close()
 
 
 @contextlib.contextmanager
 def _no_signals() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -121,12 +153,14 @@ def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | 
 def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
     end_with_parent()
     receiver.close()
-    # A group of its own: Ctrl-C in a terminal is for the parent, and all that starts here ends together.
-    os.setpgid(0, 0)
+    if hasattr(os, "setpgid"):
+        # A group of its own: Ctrl-C in a terminal is for the parent, and all that starts here ends together.
+        os.setpgid(0, 0)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n_threads)
     last = 0.0

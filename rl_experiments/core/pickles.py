@@ -46,6 +46,7 @@ _EXACT = _NUMPY_NAMES | {
     ("numpy.random._pickle", "__generator_ctor"),
     ("numpy.random._pickle", "__bit_generator_ctor"),
     ("numpy.random._pickle", "__randomstate_ctor"),
+    ("numpy.random", "__RandomState_ctor"),
     ("numpy.random._mt19937", "MT19937"),
     ("numpy.random._pcg64", "PCG64"),
     ("numpy.random._pcg64", "PCG64DXSM"),
@@ -107,6 +108,18 @@ _RENAMED = {
 }
 
 
+def _generator_of_gym(kind: str) -> np.random.Generator:
+    """:return: what gym 0.22 to 0.26 had a class of its own for"""
+    generators = {"MT19937": np.random.MT19937, "PCG64": np.random.PCG64}
+    if kind not in generators:
+        raise pickle.UnpicklingError(f"it makes a generator of random numbers of the kind {kind!r:.40}")
+    return np.random.Generator(generators[kind]())
+
+
+_REPLACED = {("gym.utils.seeding", "RandomNumberGenerator._generator_ctor"): _generator_of_gym}
+"""What stands for functions of packages that are not needed."""
+
+
 class ForbiddenName(pickle.UnpicklingError):
     """A pickle names something that it may not."""
 
@@ -160,6 +173,8 @@ class _Unpickler(pickle._Unpickler):
         self._trust = trust
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _REPLACED:
+            return _REPLACED[module, name]
         module = _renamed(module)
         path = f"{module}.{name}"
         exact = (module, name) in _EXACT

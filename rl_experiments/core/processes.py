@@ -1,4 +1,4 @@
-"""Processes: whether one that was noted earlier still runs, and one that does not outlive its parent."""
+"""Processes: one that was noted earlier and may be gone, one that must not outlive its parent, cores for many."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def end_with_parent() -> None:
     """To be called in a new process: have the system kill it when its parent ends, in whatever way. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def available_cores() -> int:
+    """:return: cores that this process may use"""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
 
 
 def start_of(pid: int) -> str | None:

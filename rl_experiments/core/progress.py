@@ -12,7 +12,11 @@ def progress_bar(total: int, description: str, unit: str, enabled: bool = True) 
     """
     from tqdm import tqdm
 
-    return tqdm(
+    class Bar(tqdm):
+        monitor_interval = 0
+        """No thread that watches over bars: it could hold their lock at the moment when this process is forked."""
+
+    return Bar(
         total=total,
         desc=description,
         unit=unit,

@@ -32,6 +32,11 @@ _SHORT = {
     "NatureCNN": "stable_baselines3.common.torch_layers.NatureCNN",
     "FlattenExtractor": "stable_baselines3.common.torch_layers.FlattenExtractor",
     "CombinedExtractor": "stable_baselines3.common.torch_layers.CombinedExtractor",
+    "utils.wrappers.DoneOnSuccessWrapper": "rl_experiments.envs.wrappers.TruncatedOnSuccessWrapper",
+    "gym.wrappers.resize_observation.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
+    "gym.wrappers.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
+    "gym.wrappers.gray_scale_observation.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
+    "gym.wrappers.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
     "rl_zoo3.callbacks.RawStatisticsCallback": "rl_experiments.training.zoo_callbacks.RawStatisticsCallback",
     "rl_zoo3.callbacks.SaveVecNormalizeCallback": "rl_experiments.training.zoo_callbacks.SaveVecNormalizeCallback",
 }
@@ -45,6 +50,7 @@ _PREFIXES = {
     "rl_zoo3.wrappers.": "rl_experiments.envs.wrappers.",
     "utils.wrappers.": "rl_experiments.envs.wrappers.",
     "gym.wrappers.": "gymnasium.wrappers.",
+    "gym_minigrid.": "minigrid.",
 }
 _LIBRARIES = (
     "torch.nn.",
@@ -53,6 +59,7 @@ _LIBRARIES = (
     "sb3_contrib.",
     "gymnasium.",
     "rl_experiments.envs.wrappers.",
+    "rl_experiments.envs.adapters.",
     "rl_experiments.training.zoo_callbacks.",
     "ale_py.",
     "minigrid.wrappers.",

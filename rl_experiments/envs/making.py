@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
+from rl_experiments.envs.adapters import GoalInObservation
 from rl_experiments.envs.recipe import EnvironmentRecipe
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.state import offer_state
@@ -80,7 +82,11 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     arguments = {**recipe.kwargs, **(kwargs or {})}
     limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
     try:
-        return gym.make(recipe.env_id, **limit, **arguments)
+        with warnings.catch_warnings():
+            if recipe.adaptation is not None:
+                # An older version is what the agent needs.
+                warnings.filterwarnings("ignore", message=".*is out of date")
+            return gym.make(recipe.env_id, **limit, **arguments)
     except (DependencyNotInstalled, ModuleNotFoundError) as error:
         raise (registry.missing_package(spec, error) or ConfigurationError(f"{recipe.env_id}: {error}")) from error
     except RLExperimentsError:
@@ -170,6 +176,8 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
         env = _put_around(env, VecNormalize, "normalize", arguments)
     if recipe.frame_stack:
         env = _stack_frames(env, recipe)
+    if recipe.goal_in_observation:
+        env = _put_around(env, GoalInObservation, "the goal in the observation", {})
     return VecTransposeImage(env) if _needs_transpose(env) else env
 
 

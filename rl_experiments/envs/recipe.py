@@ -12,6 +12,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import registry
+from rl_experiments.envs.adaptations import Adaptation
 
 _MONITOR_KEYS = ("allow_early_resets", "reset_keywords", "info_keywords", "override_existing")
 Wrapper = tuple[str, Mapping[str, Any]]
@@ -30,6 +31,8 @@ class EnvironmentRecipe:
     :param monitor_kwargs: arguments of SB3's Monitor
     :param gym_packages: packages to import first
     :param max_episode_steps: a time limit that takes the place of the registered one
+    :param goal_in_observation: whether goal and observation make one vector, as in SB3 1.0's HER
+    :param adaptation: what makes an environment of today the one that the agent was trained in, or None
     :param trust: which wrappers outside the known libraries may be imported
     """
 
@@ -43,6 +46,8 @@ class EnvironmentRecipe:
     monitor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     gym_packages: tuple[str, ...] = ()
     max_episode_steps: int | None = None
+    goal_in_observation: bool = False
+    adaptation: Adaptation | None = None
     trust: Trust = field(default_factory=Trust)
 
     @staticmethod
@@ -81,6 +86,19 @@ class EnvironmentRecipe:
     def without_kwargs(self, *names: str) -> EnvironmentRecipe:
         """:return: the same recipe without these constructor arguments"""
         return replace(self, kwargs={key: value for key, value in self.kwargs.items() if key not in names})
+
+    def adapted(self, adaptation: Adaptation) -> EnvironmentRecipe:
+        """
+        :param adaptation: one with the id of this recipe's environment as its new id
+        :return: the recipe of an environment that is as it was when the agent was trained
+        """
+        wrappers = [(adaptation.replaced.get(name.rpartition(".")[2], name), kwargs) for name, kwargs in self.wrappers]
+        return replace(
+            self,
+            wrappers=(*adaptation.adapters, *wrappers),
+            kwargs={**adaptation.kwargs, **self.kwargs},
+            adaptation=adaptation,
+        )
 
     def with_single_frame_skip(self) -> EnvironmentRecipe:
         """

@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.suggest import hint, nearest
-from rl_experiments.envs import robotics
+from rl_experiments.envs import highway, robotics
 from rl_experiments.envs.wrappers import MaskVelocityWrapper
 
 
@@ -44,6 +44,7 @@ PROVIDERS = (
     ),
 )
 _EXTRA_OF_MODULE = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+_LIBRARIES = ("gymnasium", "ale_py", "shimmy", "rl_experiments.envs", *(provider.module for provider in PROVIDERS))
 _USERS_OWN = "custom_envs"
 """A module of this name beside the user is imported by the zoo; so it is here, where an id is not found otherwise."""
 
@@ -84,12 +85,28 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
     if name not in gym.registry:
         _import_provider(name)
     if name not in gym.registry:
-        missing = _extra_hint(name)
+        missing = _missing_provider(name)
+        if missing is not None:
+            raise missing
         near = nearest(name, gym.registry, 0.75)
         own = " One of your own is found with --gym-packages my_package, or as my_package:Name-v0."
         similar = f" Did you mean '{near}'?" if near else own
-        raise NotFoundError(f"There is no environment '{env_id}'.{missing or similar}")
-    return gym.registry[name]
+        raise NotFoundError(f"There is no environment '{env_id}'.{similar}")
+    spec = gym.registry[name]
+    if "highway_env" in str(spec.entry_point):
+        highway.mend()
+    return spec
+
+
+def is_users_own(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
+    """Whether an id is registered, and by no library that we know: by the user, or a package of the user's."""
+    import_packages(gym_packages)
+    spec = gym.registry.get(env_id)
+    if spec is None or spec.entry_point is None:
+        return False
+    entry = spec.entry_point
+    module = entry if isinstance(entry, str) else str(getattr(entry, "__module__", type(entry).__module__))
+    return not module.startswith(_LIBRARIES)
 
 
 def is_atari(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
@@ -159,11 +176,11 @@ def _import_provider(name: str) -> None:
         import_packages([_USERS_OWN])
 
 
-def _extra_hint(name: str) -> str:
+def _missing_provider(name: str) -> MissingPackageError | None:
     for provider in PROVIDERS:
         if re.search(provider.pattern, name) and provider.extra and not importlib.util.find_spec(provider.module):
-            return f" Environments with such names come with: pip install 'rl_experiments[{provider.extra}]'."
-    return ""
+            return MissingPackageError(name, provider.module, provider.extra)
+    return None
 
 
 class _WithoutVelocities:

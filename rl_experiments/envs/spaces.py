@@ -22,7 +22,7 @@ def check_observation_space(env_id: str, space: spaces.Space) -> None:
             continue
         inside = "" if key is None else f" in its dictionary, at '{key}'"
         known = "minigrid.wrappers.FlatObsWrapper or minigrid.wrappers.ImgObsWrapper as env_wrapper makes"
-        advice = known if type(part).__name__ == "MissionSpace" else "write a wrapper that makes"
+        advice = known if type(part).__name__.endswith("MissionSpace") else "write a wrapper that makes"
         raise ConfigurationError(
             f"{env_id} gives observations of the space {type(part).__name__}{inside}: {part}. SB3 takes Box, Discrete,"
             f" MultiDiscrete, MultiBinary, and a Dict of these: {advice} one of them of it"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,24 +23,25 @@ from rl_experiments.core.symbols import Trust
 
 _LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
 _SKIPPED = frozenset({"env", "venv", "spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"})
-_TAKE, _PUT = "take_state", "put_state"
+_TAKE, _PUT, _END = "take_state", "put_state", "end_episode"
 
 
 def offer_state(env: gym.Env) -> gym.Env:
     """:return: the environment, whose state a vector of environments can ask for, in another process too"""
     setattr(env, _TAKE, functools.partial(_take, env))
     setattr(env, _PUT, functools.partial(_put, env))
+    setattr(env, _END, functools.partial(_end, env))
     return env
 
 
 def take_state(env: VecEnv, inside: bool = True) -> tuple[dict[str, Any], list[str]]:
     """
-    :param inside: of the single environments too, not only of the wrappers around their vector
+    :param inside: of the single environments too; otherwise only of the wrappers around them and around their vector
     :return: the state, and what of it cannot be had
     """
     missing: list[str] = []
     workers = []
-    for content, lacking in env.env_method(_TAKE) if inside else ():
+    for content, lacking in env.env_method(_TAKE, inside):
         workers.append(content)
         missing += [place for place in lacking if place not in missing]
     outside = Snapshot(_vector_rules())
@@ -56,6 +59,11 @@ def put_state(env: VecEnv, state: dict[str, Any]) -> None:
     for index, content in enumerate(state["workers"]):
         env.env_method(_PUT, content, indices=[index])
     put(_wrappers(env), state["wrappers"], _vector_rules())
+
+
+def end_episodes(env: VecEnv) -> None:
+    """Let the next reset begin a new episode in every environment as in one that was just made."""
+    env.env_method(_END)
 
 
 def space_state(space: spaces.Space) -> list[np.random.Generator | None]:
@@ -95,14 +103,17 @@ def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
     return wrappers
 
 
-def _take(env: gym.Env) -> tuple[bytes, list[str]]:
+def _take(env: gym.Env, inside: bool) -> tuple[bytes, list[str]]:
     snapshot = Snapshot(_rules(env))
     try:
         for place, layer in _layers(env).items():
-            snapshot.take(place, layer)
+            if inside or layer is not env.unwrapped:
+                snapshot.take(place, layer)
     except Exception as error:  # whatever the attributes of an environment raise when they are looked at
         return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
     missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
+    if _repeats_actions(env.unwrapped):
+        missing.append(f"{type(env.unwrapped).__name__}: the action that it repeats by chance")
     # The generators of this process: an environment of its own may use them.
     state = {"values": snapshot.values, "python": random.getstate(), "numpy": np.random.get_state()}
     return pickle.dumps(state, protocol=4), missing
@@ -114,6 +125,29 @@ def _put(env: gym.Env, content: bytes) -> None:
     put(_layers(env), state["values"], rules)
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
+
+
+def _end(env: gym.Env) -> None:
+    layers = list(_layers(env).values())
+    for layer in layers:
+        if "was_real_done" in vars(layer):  # of EpisodicLifeEnv
+            layer.was_real_done = True  # type: ignore[attr-defined]
+    if len(layers) > 1 and layers[-1].spec is not None:
+        _renew(layers[-2], layers[-1])
+
+
+def _renew(around: Any, env: gym.Env) -> None:
+    """Make the innermost environment anew: the world of BipedalWalker remembers earlier episodes."""
+    assert env.spec is not None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            new = gym.make(env.spec, disable_env_checker=True).unwrapped
+    except Exception:  # a simulator of which there may be only one
+        return
+    around.env = new
+    with contextlib.suppress(Exception):
+        env.close()
 
 
 def _rules(env: gym.Env) -> Rules:
@@ -154,6 +188,14 @@ def _atari() -> tuple[Native, ...]:
         interface.restoreState(ale.ALEState(content))
 
     return (Native(ale.ALEInterface, take, restore),)
+
+
+def _repeats_actions(env: gym.Env) -> bool:
+    """Whether the emulator has sticky actions: which one it is about to repeat is in no state that it gives."""
+    ale, interface = _loaded("ale_py"), getattr(env, "ale", None)
+    if ale is None or not isinstance(interface, ale.ALEInterface):
+        return False
+    return bool(interface.getFloat("repeat_action_probability") > 0)
 
 
 def _kept_of_mujoco() -> tuple[type, ...]:

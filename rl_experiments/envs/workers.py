@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import multiprocessing
 import os
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.vec_env import SubprocVecEnv
+import numpy as np
+from stable_baselines3.common.vec_env import SubprocVecEnv, subproc_vec_env
 
 from rl_experiments.core.errors import RLExperimentsError
 
@@ -112,9 +114,10 @@ class WorkerVecEnv(SubprocVecEnv):
         self._reports = WorkerReports()
         start_server()
         try:
-            super().__init__(
-                [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
-            )
+            with quiet_loops(subproc_vec_env):
+                super().__init__(
+                    [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
+                )
         except BaseException as error:
             failure = self._failure() if isinstance(error, (EOFError, ConnectionError)) else error
             self._end(patience=0)
@@ -129,8 +132,9 @@ class WorkerVecEnv(SubprocVecEnv):
             with contextlib.suppress(WorkerError, OSError):
                 remote.send(("close", None))
         # A worker that was left in the middle of a step first gets rid of its answer.
-        drain([remote.fileno() for remote in self.remotes], _PATIENCE)
-        self._end(_PATIENCE)
+        deadline = time.monotonic() + _PATIENCE
+        drain([remote.fileno() for remote in self.remotes], deadline)
+        self._end(max(deadline - time.monotonic(), 1.0))
 
     def _end(self, patience: float) -> None:
         end_processes(getattr(self, "processes", []), patience)
@@ -176,9 +180,35 @@ class _Remote:
             raise self._failure() from None
 
 
-def drain(pipes: Sequence[int], patience: float) -> None:
-    """Read what is still written to pipes until their other ends are closed, for some seconds at most."""
-    deadline = time.monotonic() + patience
+@contextlib.contextmanager
+def quiet_loops(module: Any) -> Iterator[None]:
+    """
+    Workers that are started meanwhile end without a traceback when this process is killed.
+
+    :param module: of a library, whose ``_worker`` is the loop of a worker process
+    """
+    loop = module._worker
+    module._worker = functools.partial(_until_the_parent_is_gone, loop.__module__)
+    try:
+        yield
+    finally:
+        module._worker = loop
+
+
+def _until_the_parent_is_gone(module: str, *arguments: Any) -> None:
+    """The environment's own errors, of connections too, are reported before they come here."""
+    try:
+        importlib.import_module(module)._worker(*arguments)
+    except (ConnectionError, EOFError):
+        raise SystemExit(1) from None
+
+
+def drain(pipes: Sequence[int], deadline: float) -> None:
+    """
+    Read what is still written to pipes, until their other ends are closed.
+
+    :param deadline: when to give up, in the time of ``time.monotonic``
+    """
     left = list(pipes)
     while left and (seconds := deadline - time.monotonic()) > 0:
         for pipe in wait(left, seconds):
@@ -205,12 +235,14 @@ def start_server() -> None:
     Start the process that worker processes are forked from, with the signals blocked that ask a program to stop.
 
     A terminal and a batch system send them to every process of the program, and a worker that they ended, or that
-    printed a traceback before it could ignore them, would spoil what this process does about them.
+    printed a traceback before it could ignore them, would spoil what this process does about them. It imports what
+    workers need, once for all of them: that takes seconds.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return
     from multiprocessing import forkserver, resource_tracker
 
+    multiprocessing.set_forkserver_preload(["rl_experiments.envs.making"])
     resource_tracker.ensure_running()  # first, because it unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
@@ -231,5 +263,6 @@ def leave_signals_to_the_parent() -> None:
 
 
 def _make(make: Callable[[], gym.Env], file: Path) -> gym.Env:
-    """Make one environment in its process."""
+    """Make one environment in its process, which has NumPy's generator from the process that it was forked from."""
+    np.random.seed()
     return report_failures(reporting(file, make), file)

@@ -69,11 +69,11 @@ class FrameSkip(gym.Wrapper):
 class YAMLCompatResizeObservation(ResizeObservation):
     """
     :param env: an environment with images as observations
-    :param shape: [height, width] in pixels
+    :param shape: [height, width] in pixels, or one number for both
     """
 
-    def __init__(self, env: gym.Env, shape: list[int]) -> None:
-        height, width = shape
+    def __init__(self, env: gym.Env, shape: list[int] | int) -> None:
+        height, width = (shape, shape) if isinstance(shape, int) else shape
         super().__init__(env, (height, width))
 
 

@@ -73,7 +73,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
     """
     agent = contents.agent
     run, algorithm = agent.run, get_algorithm(agent.algorithm)
-    env_id = run.env_id.rpartition(":")[2]
+    env_id = agent.recipe.env_id.rpartition(":")[2]
     record = _record(agent)
     versions = record.get("versions")
     environment = jinja2.Environment(
@@ -83,6 +83,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         undefined=jinja2.StrictUndefined,
     )
     body = environment.get_template(contents.template).render(
+        adapted=agent.adapted,
         algorithm=algorithm,
         bundle=bundle,
         checkpoints=run.checkpoints() if contents.all_checkpoints else [],
@@ -101,10 +102,12 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         organization=bundle.organization or card_text.UNKNOWN_OWNER,
         replay=facts.replay,
         replay_url=_replay_url(bundle, facts.replay),
+        is_ours=bool(record),
         saved=agent.saved,
         score=score_text(facts.evaluation) if facts.evaluation is not None else "",
         section=lambda name, caller: card_text.section(name, caller()),
-        training_command=training_command(agent, record),
+        trained_in=run.env_id.rpartition(":")[2],
+        training_command=None if agent.recipe.goal_in_observation else training_command(agent, record),
         versions=versions if isinstance(versions, Mapping) else {},
         **contents.card_values(record),
         has_picture=(bundle.folder / "q_table.png").is_file(),
@@ -116,7 +119,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
 def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
     """:return: a command that trains the agent again, in the folder of the repository"""
     arguments = published_arguments(agent.run)
-    words = ["python", "-m", "rl_experiments.train", "--algo", agent.algorithm, "--env", agent.run.env_id]
+    words = ["python", "-m", "rl_experiments.train", "--algo", agent.algorithm, "--env", _trainable_id(agent)]
     words += ["-c", "config.yml"]
     threads = record.get("threads")
     numbers = {
@@ -140,6 +143,10 @@ def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
         if isinstance(pairs, Mapping) and pairs:
             words += [flag, *(f"{name}:{grammar.to_text(value)}" for name, value in pairs.items())]
     return shlex.join([*words, "-f", "logs/"])
+
+
+def _trainable_id(agent: LoadedAgent) -> str:
+    return agent.recipe.env_id if agent.recipe.adaptation is not None else agent.run.env_id
 
 
 def packages(agent: LoadedAgent) -> list[str]:

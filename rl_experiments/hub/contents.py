@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.sb3 import read_data
+from rl_experiments.algorithms.sb3.recognizing import was_written_with_gym
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, UntrustedError
 from rl_experiments.core.files import replacing, sha256_of, write_bytes, write_text
@@ -65,10 +67,11 @@ class Contents:
     def front_matter(self, bundle: Bundle, score: str | None) -> dict[str, Any]:
         """
         :param score: mean and standard deviation, None where there are none
-        :return: the metadata that the Hub and its leaderboards read; the tag and the dataset are the exact environment
-            id. The course's leaderboard reads mean and standard deviation from the value, ``268.50 +/- 78.17``
+        :return: the metadata that the Hub and its leaderboards read; the tag and the dataset are the exact id of the
+            environment that is played. The course's leaderboard reads mean and standard deviation from the value,
+            ``268.50 +/- 78.17``
         """
-        env_id = self.agent.run.env_id.rpartition(":")[2]
+        env_id = self.agent.recipe.env_id.rpartition(":")[2]
         tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
         metadata: dict[str, Any] = {"library_name": "stable-baselines3", "tags": tags}
         if score is not None:
@@ -80,7 +83,7 @@ class Contents:
         :param record: of the run
         :return: what the card's template needs beside what all cards have
         """
-        return {}
+        return {"is_of_gym": was_written_with_gym(read_data(self.agent.saved.path))}
 
     @property
     def name(self) -> str:

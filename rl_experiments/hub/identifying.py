@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from rl_experiments.algorithms.registry import algorithm_names, get_algorithm
+from rl_experiments.algorithms.registry import HINDSIGHT, algorithm_names, get_algorithm
+from rl_experiments.algorithms.sb3.recognizing import possible_algorithms
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
 from rl_experiments.core.names import folder_name, model_name
@@ -21,14 +22,6 @@ _VERSION = re.compile(r"-v\d+$")
 _FRONT_MATTER = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 _OWN_FOLDERS = ("checkpoints", "logs")
 """Folders whose zips are not the agent's last model."""
-_BY_KEY = {
-    "cg_max_steps": "trpo",
-    "n_epochs": "ppo",
-    "delta_std": "ars",
-    "top_quantiles_to_drop_per_net": "tqc",
-    "policy_delay": "td3",
-}
-"""Entries of a model's data that no other algorithm with the same policy classes has."""
 
 
 @dataclass(frozen=True)
@@ -114,24 +107,6 @@ def check_environment(repository: RemoteRepository, model: str, env_id: str, cla
         )
 
 
-def possible_algorithms(data: Mapping[str, Any]) -> frozenset[str]:
-    """
-    :param data: what an SB3 zip holds as ``data``
-    :return: the algorithms that write such data; empty where that cannot be told
-    """
-    policy = data.get("policy_class")
-    module = str(policy.get("__module__", "")) if isinstance(policy, Mapping) else ""
-    if module.startswith("sb3_contrib.common."):
-        return frozenset({"maskable": {"ppo_mask"}, "recurrent": {"ppo_lstm"}}.get(module.split(".")[2], set()))
-    package = module.split(".")[1] if module.endswith(".policies") and module.count(".") == 2 else ""
-    found = package if package in algorithm_names() else next((_BY_KEY[key] for key in _BY_KEY if key in data), None)
-    if found == "td3":  # DDPG is a TD3 without its delay
-        return frozenset({"td3", "ddpg"} if data.get("policy_delay") == 1 else {"td3"})
-    if found is None and module == "stable_baselines3.common.policies" and {"vf_coef", "n_steps"} <= data.keys():
-        found = "a2c"
-    return frozenset({found} if found else set())
-
-
 def choose_algorithm(
     repository: RemoteRepository, model: str, given: str | None, claims: Claims, data: Mapping[str, Any]
 ) -> str:
@@ -142,7 +117,7 @@ def choose_algorithm(
     :raises ConfigurationError: if the user says another than the model, or if it cannot be found out
     """
     possible = possible_algorithms(data)
-    if given is not None:
+    if given is not None and given != HINDSIGHT:
         of_sb3 = get_algorithm(given).class_path.startswith(("stable_baselines3.", "sb3_contrib."))
         if possible and given not in possible and of_sb3:
             names = " or ".join(sorted(possible))
@@ -213,10 +188,10 @@ def _known_algorithm(text: Any) -> str | None:
 
 def _from_name(text: str) -> tuple[str | None, str | None]:
     """Algorithm and environment of ``<algo>-<env>`` and its like; names without an algorithm could mean anything."""
-    for name in sorted(algorithm_names(), key=len, reverse=True):
+    for name in sorted((*algorithm_names(), HINDSIGHT), key=len, reverse=True):
         match = re.match(rf"{re.escape(name)}[-_](.*)", text, re.IGNORECASE)
         if match:
-            return name, match[1] if _VERSION.search(match[1]) else None
+            return None if name == HINDSIGHT else name, match[1] if _VERSION.search(match[1]) else None
     return _known_algorithm(text), None
 
 

@@ -21,7 +21,7 @@ from rl_experiments.hub.bundle import Bundle
 from rl_experiments.hub.contents import Contents, copy_file, model_index
 from rl_experiments.hub.manifest import fingerprint
 from rl_experiments.hub.scrubbing import published_env_kwargs, published_hyperparameters
-from rl_experiments.reporting.tables import draw_table
+from rl_experiments.reporting.q_tables import draw_table
 from rl_experiments.runs import LoadedAgent
 
 PICTURE = "q_table.png"
@@ -49,7 +49,7 @@ class TableContents(Contents):
     @property
     def course_name(self) -> str:
         """The environment as the course's leaderboard lists it."""
-        return leaderboard_name(self.agent.run.env_id, self._all_kwargs)
+        return leaderboard_name(self.agent.recipe.env_id, self._all_kwargs)
 
     @property
     def _all_kwargs(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class TableContents(Contents):
 
     def result_facts(self) -> dict[str, Any]:
         """:return: what the course's results say beside the score"""
-        return {"env_id": self.agent.run.env_id}
+        return {"env_id": self.agent.recipe.env_id}
 
     def front_matter(self, bundle: Bundle, score: str | None) -> dict[str, Any]:
         """:return: the course's metadata; its leaderboard looks agents up by the first tag"""
@@ -72,7 +72,7 @@ class TableContents(Contents):
     def card_values(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """:return: what its card says beside that of other algorithms"""
         best, optimal, expected = (record.get(key) for key in ("optimal_score", "optimal_return", "expected_return"))
-        env_id = self.agent.run.env_id.rpartition(":")[2]
+        env_id = self.agent.recipe.env_id.rpartition(":")[2]
         kwargs = {key: value for key, value in self._all_kwargs.items() if value is not None}
         return {
             "best_score": f"{best[0]:.2f} +/- {best[1]:.2f}" if isinstance(best, list) and len(best) == 2 else None,
@@ -95,7 +95,7 @@ class TableContents(Contents):
             hyperparameters.setdefault(name, list(value) if isinstance(value, tuple) else value)
         q = np.ascontiguousarray(self.table.q)
         return CourseModel(
-            self.agent.run.env_id.rpartition(":")[2],
+            self.agent.recipe.env_id.rpartition(":")[2],
             self._all_kwargs,
             hyperparameters,
             q.reshape(*self._sizes(), q.shape[1]),

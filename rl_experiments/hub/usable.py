@@ -76,9 +76,13 @@ def _is_atari(env_id: str) -> bool:
 
 def _why_unknown(env_id: str) -> str | None:
     from rl_experiments.envs import registry
+    from rl_experiments.envs.adaptations import find_adaptation
 
+    adaptation = None if registry.is_users_own(env_id) else find_adaptation(env_id)
+    if adaptation is not None and adaptation.new is None:
+        return f"{adaptation.told}."
     try:
-        registry.find_spec(env_id)
+        registry.find_spec(env_id if adaptation is None or adaptation.new is None else adaptation.new)
     except (RLExperimentsError, ImportError) as error:  # a package that is installed may be broken
         return " ".join(str(error).split())
     return None

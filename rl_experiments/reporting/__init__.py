@@ -1,0 +1,1 @@
+"""Reports: what a set of runs says."""

@@ -1,143 +1,159 @@
-"""A table of values as a picture, on the map where the environment has one."""
+"""The table of a benchmark as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
+from rl_experiments.core.files import write_text
+from rl_experiments.reporting.results import NOT_PLAYED, PLAYED, AgentResult
 
-from rl_experiments.algorithms.tabular.table import Table
-from rl_experiments.core.files import replacing
-from rl_experiments.envs import EnvironmentRecipe, make_one
+_COLUMNS = (
+    "algorithm",
+    "environment",
+    "mean",
+    "std",
+    "episodes",
+    "steps",
+    "seconds",
+    "n_training_steps",
+    "success_rate",
+    "published_mean",
+    "published_std",
+    "published_episodes",
+    "difference",
+    "difference_in_standard_errors",
+    "status",
+    "reason",
+    "run",
+    "agent",
+    "environment_played",
+    "deterministic",
+)
+"""Of the CSV file."""
+_HEADER = ("algorithm", "environment", "mean", "std", "episodes", "steps", "seconds", "trained")
+_PUBLISHED = ("published mean", "published std", "published episodes", "difference", "standard errors")
+_N_TEXTS = 2
+"""How many columns at the left are texts."""
+_MILLION, _THOUSAND = 1_000_000, 1_000
 
-_ARROWS = {(0, -1): "←", (1, 0): "↓", (0, 1): "→", (-1, 0): "↑"}
-_FROZEN_LAKE = ((0, -1), (1, 0), (0, 1), (-1, 0))
-_CLIFF = ((-1, 0), (0, 1), (1, 0), (0, -1))
-_TAXI = ((1, 0), (-1, 0), (0, 1), (0, -1))
-_PLACES = ("red", "green", "yellow", "blue", "in the taxi")
-_MOST_ROWS = 4000
-_MARKED = "SGH"
 
-
-def draw_table(table: Table, recipe: EnvironmentRecipe, target: Path) -> bool:
+def write_tables(folder: Path, results: Sequence[AgentResult], settings: Mapping[str, Any]) -> dict[str, Path]:
     """
-    Draw the value of the best action, and which it is.
+    Write ``benchmark.md``, ``benchmark.csv`` and ``benchmark.json``.
 
-    :param recipe: the environment of the table
-    :param target: a .png file
-    :return: whether there was anything to draw
+    :param settings: of the benchmark, for the reader
+    :return: the files by format
     """
-    env = make_one(recipe.without_kwargs("render_mode"), checked=False)
-    env.close()
-    name = recipe.env_id.rpartition(":")[2].partition("-v")[0]
-    if name == "Taxi" and table.n_observations == 500:
-        figure = _taxi(table)
-    elif (shape := _shape_of(name, env.unwrapped, table)) is not None:
-        figure = _map(table, shape, env.unwrapped, _CLIFF if name.startswith("Cliff") else _FROZEN_LAKE)
-    elif table.n_observations <= _MOST_ROWS:
-        figure = _plain(table)
-    else:
-        return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    with replacing(target) as temporary:
-        # Without the version in the file, the same table gives the same bytes.
-        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
-    return True
+    files = {format: folder / f"benchmark.{format}" for format in ("md", "csv", "json")}
+    write_text(files["md"], as_markdown(results, settings))
+    write_text(files["csv"], as_csv(results))
+    content = {"settings": dict(settings), "agents": [result.as_dict() for result in results]}
+    write_text(files["json"], json.dumps(content, indent=2, allow_nan=False) + "\n")
+    return files
 
 
-def _shape_of(name: str, env: gym.Env, table: Table) -> tuple[int, int] | None:
-    inner: Any = env
-    if name == "FrozenLake":
-        shape = (int(inner.nrow), int(inner.ncol))
-    elif name in ("CliffWalking", "CliffWalkingSlippery"):
-        shape = (int(inner.shape[0]), int(inner.shape[1]))
-    else:
-        return None
-    return shape if shape[0] * shape[1] == table.n_observations and table.n_actions == 4 else None
+def as_csv(results: Sequence[AgentResult]) -> str:
+    """:return: one line for each agent, below a line of names"""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(result.as_dict() for result in results)
+    return text.getvalue()
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
-
-
-def _map(table: Table, shape: tuple[int, int], env: gym.Env, moves: Sequence[tuple[int, int]]) -> Any:
-    figure = _figure(1.5 + 0.75 * shape[1], 1.0 + 0.75 * shape[0])
-    axes = figure.add_subplot()
-    values = table.q.max(axis=1).reshape(shape)
-    letters = getattr(env, "desc", None)
-    ends = np.zeros(shape, dtype=bool) if letters is None else np.isin(letters, (b"H", b"G"))
-    _draw_cells(axes, np.where(ends, np.nan, values), table.q.reshape(*shape, -1), moves, ends, numbers=True)
-    for row, column in np.ndindex(*shape):
-        letter = "" if letters is None else letters[row, column].decode()
-        if letter in _MARKED:
-            axes.text(column - 0.42, row - 0.3, letter, fontsize=9, fontweight="bold", color="#444444")
-    figure.colorbar(axes.images[0], ax=axes, label="value of the best action")
-    axes.set_title("Best action and its value")
-    return figure
+def as_markdown(results: Sequence[AgentResult], settings: Mapping[str, Any]) -> str:
+    """:return: a table of the scores, and one of the agents that have none"""
+    played = [result for result in results if result.status == PLAYED]
+    others = [result for result in results if result.status != PLAYED]
+    compared = any(result.published is not None for result in results)
+    parts = ["# Scores of trained agents", _explanation(settings, compared)]
+    if played:
+        header = _HEADER + (_PUBLISHED if compared else ())
+        parts.append(_table(header, [_row(result, compared) for result in played]))
+    if others:
+        rows = [(result.algorithm, result.environment, result.reason or NOT_PLAYED) for result in others]
+        parts += ["## Without a score", _table(("algorithm", "environment", "reason"), rows, n_texts=3)]
+    return "\n\n".join(parts) + "\n"
 
 
-def _taxi(table: Table) -> Any:
-    """One small map for each place of the passenger (rows) and each destination (columns)."""
-    figure = _figure(9, 11)
-    panels = figure.subplots(5, 4)
-    q = table.q.reshape(5, 5, 5, 4, -1)
-    best = q.max(axis=-1)
-    for passenger, destination in np.ndindex(5, 4):
-        axes = panels[passenger, destination]
-        if passenger == destination:
-            axes.axis("off")  # such states are only the ends of episodes
-            continue
-        _draw_cells(
-            axes,
-            best[:, :, passenger, destination],
-            q[:, :, passenger, destination],
-            (*_TAXI, "P", "D"),
-            np.zeros((5, 5), dtype=bool),
-            limits=(float(best.min()), float(best.max())),
+def _explanation(settings: Mapping[str, Any], compared: bool) -> str:
+    limits = [
+        f"{settings[name]:,} {what}"
+        for name, what in (("n_timesteps", "steps"), ("n_episodes", "episodes"))
+        if settings[name]
+    ]
+    text = (
+        f"Each agent acted for {' or '.join(limits)}, seed {settings['seed']}, with its most probable actions (sampled "
+        "ones for Atari and MiniGrid). Mean and std are those of the returns of whole episodes; steps are those of "
+        "these episodes (for Atari of the emulator); trained is the number of training steps, as configured."
+    )
+    if compared:
+        text += (
+            "\n\nStandard errors: the difference of the means, divided by sqrt(s1^2/n1 + s2^2/n2) (Welch 1947), where "
+            "s is the standard deviation of the sample and n the number of episodes on each side."
         )
-        axes.set_title(f"passenger {_PLACES[passenger]}, to {_PLACES[destination]}", fontsize=8)
-    figure.colorbar(panels[4, 3].images[0], ax=panels, label="value of the best action", shrink=0.5)
-    figure.suptitle("Best action for each cell (P: pick up, D: drop off)")
-    return figure
+    return text
 
 
-def _draw_cells(
-    axes: Any,
-    values: np.ndarray,
-    q: np.ndarray,
-    moves: Sequence[Any],
-    ends: np.ndarray,
-    numbers: bool = False,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Colours are values; a state whose actions are all equal has learned nothing, and gets no arrow."""
-    low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
-    axes.imshow(values, cmap="viridis", vmin=low, vmax=max(high, low + 1e-9))
-    axes.set(xticks=[], yticks=[])
-    for row, column in np.ndindex(*values.shape):
-        if ends[row, column]:
-            continue
-        # Dark text on the bright half of the colours.
-        colour = "black" if values[row, column] > (low + high) / 2 else "white"
-        if np.ptp(q[row, column]) > 0:
-            move = moves[int(np.argmax(q[row, column]))]
-            axes.text(column, row, _ARROWS.get(move, move), ha="center", va="center", fontsize=12, color=colour)
-        if numbers:
-            text = f"{values[row, column]:.2f}"
-            axes.text(column, row + 0.36, text, ha="center", va="center", fontsize=7, color=colour)
+def _row(result: AgentResult, compared: bool) -> tuple[str, ...]:
+    values = result.as_dict()
+    cells = (
+        result.algorithm,
+        result.environment,
+        _number(values["mean"]),
+        _number(values["std"]),
+        str(values["episodes"]),
+        str(values["steps"]),
+        f"{values['seconds']:.1f}",
+        _short(values["n_training_steps"]),
+    )
+    if not compared:
+        return cells
+    episodes = values["published_episodes"]
+    return (
+        *cells,
+        _number(values["published_mean"]),
+        _number(values["published_std"]),
+        "" if episodes is None else str(episodes),
+        _number(values["difference"]),
+        "" if values["difference_in_standard_errors"] is None else f"{values['difference_in_standard_errors']:+.2f}",
+    )
 
 
-def _plain(table: Table) -> Any:
-    figure = _figure(6.4, 6.4)
-    axes = figure.add_subplot()
-    axes.imshow(table.q, aspect="auto", cmap="viridis", interpolation="nearest")
-    axes.set(xlabel="action", ylabel="observation", title="Values")
-    axes.set_xticks(range(table.n_actions) if table.n_actions <= 20 else [0, table.n_actions - 1])
-    figure.colorbar(axes.images[0], ax=axes)
-    return figure
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _short(steps: int | None) -> str:
+    """As the zoo has it: 100k, 2M."""
+    if steps is None:
+        return ""
+    for size, unit in ((_MILLION, "M"), (_THOUSAND, "k")):
+        if steps >= size:
+            return f"{steps / size:g}{unit}" if steps % (size // 10) == 0 else f"{steps / size:.2f}{unit}"
+    return str(steps)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_texts: int = _N_TEXTS) -> str:
+    cells = [[_escaped(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rule = ["-" * width if index < n_texts else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
+    lines = [_line(cells[0], widths, n_texts), f"| {' | '.join(rule)} |"]
+    return "\n".join([*lines, *(_line(row, widths, n_texts) for row in cells[1:])])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], n_texts: int) -> str:
+    padded = (
+        cell.ljust(width) if index < n_texts else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"| {' | '.join(padded)} |"
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")

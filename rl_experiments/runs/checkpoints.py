@@ -2,7 +2,8 @@
 Checkpoints to go on from: folders ``<run>/checkpoints/<steps>/``, each complete by itself, each whole or not there.
 
 ``manifest.json`` tells the steps and the SHA-256 digest of every file. A folder is written beside its place, flushed,
-and renamed.
+and renamed. One is exact if a training that goes on from it ends as one that was never stopped; where the state of
+environments cannot be had, others lie beside the last exact one.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import check_plain_file, sha256_of, write_text
-from rl_experiments.runs.folder import Run
+from rl_experiments.runs.folder import CHECKPOINTS, Run
 
 SCHEMA_VERSION = 1
 KEPT = 2
-"""The latest ones stay, and the best."""
+"""The latest exact ones stay, the best, and what is not exact but newer than all of them."""
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 64 << 20
 
@@ -49,6 +50,11 @@ class Checkpoint:
         score = self.facts.get("score")
         return float(score) if isinstance(score, (int, float)) else None
 
+    @property
+    def exact(self) -> bool:
+        """Whether a training that goes on from it ends as one that was never stopped."""
+        return self.facts.get("exact") is not False
+
     def file(self, name: str) -> Path:
         """:return: the path of one of its files"""
         return self.path / name
@@ -70,15 +76,12 @@ class Checkpoint:
 
 def checkpoints_of(run: Run) -> list[Path]:
     """:return: the folders of a run, by ascending steps, whether whole or not"""
-    folder = folder_of(run)
-    if not folder.is_dir():
-        return []
-    return sorted(entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+    return list(run.resumable().values())
 
 
 def folder_of(run: Run) -> Path:
     """:return: where a run's checkpoints are"""
-    return run.path / "checkpoints"
+    return run.path / CHECKPOINTS
 
 
 def read(path: Path) -> Checkpoint:
@@ -103,16 +106,47 @@ def read(path: Path) -> Checkpoint:
 def latest(run: Run, tell: Callable[[str], None]) -> Checkpoint | None:
     """
     :param tell: told of every one that is damaged, and is skipped for the one before
-    :return: the last one that is whole
+    :return: the last exact one that is whole; where there is none, the last
     """
+    inexact = None
     for path in reversed(checkpoints_of(run)):
         try:
             found = read(path)
+            if not found.exact and inexact is not None:
+                continue
             found.check()
-            return found
         except ConfigurationError as error:
             tell(f"The checkpoint {path} is skipped: {error}")
+            continue
+        if found.exact:
+            return found
+        inexact = found
+    return inexact
+
+
+def newer_than(run: Run, checkpoint: Checkpoint) -> Checkpoint | None:
+    """:return: the last one that can be read, if it has more steps"""
+    for path in reversed(checkpoints_of(run)):
+        with contextlib.suppress(ConfigurationError):
+            found = read(path)
+            return found if found.steps > checkpoint.steps else None
     return None
+
+
+def run_folder_of(path: Path) -> Path | None:
+    """:return: the run that a checkpoint's folder belongs to; None if it is no such folder"""
+    path = path.absolute()
+    return path.parent.parent if path.parent.name == CHECKPOINTS and path.name.isdecimal() else None
+
+
+def begin_from(run: Run, checkpoint: Checkpoint) -> None:
+    """The run goes on from this one: those after it are of a future that will not be, and it is as good as exact."""
+    for path in checkpoints_of(run):
+        if path.name > checkpoint.path.name:
+            _remove(path)
+    if not checkpoint.exact:
+        content = {**checkpoint.facts, "exact": True}
+        write_text(checkpoint.file(_MANIFEST), json.dumps(content, indent=1) + "\n")
 
 
 def write(
@@ -146,17 +180,23 @@ def write(
 
 
 def prune(run: Run) -> None:
-    """Remove what a killed process left half-written, and all checkpoints but the latest and the best."""
+    """Remove what a killed process left half-written, and all checkpoints that need not stay."""
     folders = checkpoints_of(run)
     scores: dict[Path, float] = {}
+    inexact = set()
     for path in folders:
         with contextlib.suppress(ConfigurationError):
-            score = read(path).score
-            if score is not None:
-                scores[path] = score
-    best = max(scores, key=lambda path: (scores[path], path.name), default=None)
-    for path in folders[:-KEPT]:
-        if path != best:
+            found = read(path)
+            if not found.exact:
+                inexact.add(path)
+            elif found.score is not None:
+                scores[path] = found.score
+    exact = [path for path in folders if path not in inexact]
+    kept = {*exact[-KEPT:], *folders[-1:]}
+    if scores:
+        kept.add(max(scores, key=lambda path: (scores[path], path.name)))
+    for path in folders:
+        if path not in kept:
             _remove(path)
     for entry in folder_of(run).glob(".*"):
         shutil.rmtree(entry, ignore_errors=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rl_experiments.algorithms.registry import HINDSIGHT, algorithm_names
 from rl_experiments.core.errors import NotFoundError
 from rl_experiments.core.files import numbered_folders
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
 from rl_experiments.runs.folder import FINAL, Run
+from rl_experiments.runs.hindsight import is_of_hindsight, run_in
 
 LATEST, NO_FOLDER = 0, -1
 
@@ -30,8 +33,8 @@ def find_run(
     if exp_id == NO_FOLDER:
         if not parent.is_dir():
             raise NotFoundError(f"There is no folder {parent}.{_elsewhere(folder, algorithm, name)}")
-        return Run(parent, algorithm, name)
-    runs = {number: Run(path, algorithm, name) for number, path in numbered_folders(parent, name).items()}
+        return run_in(parent, algorithm, name)
+    runs = _runs_of(folder, algorithm, env_id)
     if not runs:
         raise NotFoundError(
             f"There is no run of {algorithm} on {env_id} in {folder}.{_elsewhere(folder, algorithm, name)}"
@@ -45,6 +48,37 @@ def find_run(
         return runs[exp_id]
     with_model = [number for number in sorted(runs) if runs[number].has_model(which)]
     return runs[with_model[-1] if with_model else max(runs)]
+
+
+def _runs_of(folder: Path, algorithm: str, env_id: str) -> dict[int, Run]:
+    """:return: the runs of an environment by number: under its own name, or else under one that it had earlier"""
+    for parent, is_meant in _parents(folder, algorithm):
+        for name in (folder_name(env_id), *_earlier_names(parent, env_id)):
+            found = numbered_folders(parent, name).items()
+            runs = {number: run_in(path, parent.name, name) for number, path in found}
+            if any(is_meant(run) for run in runs.values()):
+                return {number: run for number, run in runs.items() if is_meant(run)}
+    return {}
+
+
+def _parents(folder: Path, algorithm: str) -> Iterator[tuple[Path, Callable[[Run], bool]]]:
+    """Where runs of an algorithm lie, and which of those there are meant; ``her`` was around another algorithm."""
+    yield folder / algorithm, lambda run: True
+    if algorithm == HINDSIGHT:
+        for name in algorithm_names():
+            yield folder / name, is_of_hindsight
+    else:
+        yield folder / HINDSIGHT, lambda run: run.algorithm == algorithm
+
+
+def _earlier_names(parent: Path, env_id: str) -> list[str]:
+    """:return: names of runs there whose environment is played in ``env_id`` today, the latest version first"""
+    if not parent.is_dir():
+        return []
+    from rl_experiments.envs.adaptations import today
+
+    names = {entry.name.rpartition("_")[0] for entry in os.scandir(parent) if entry.is_dir()}
+    return sorted((name for name in names if name != env_id and today(name) == env_id), reverse=True)
 
 
 def _elsewhere(folder: Path, algorithm: str, name: str) -> str:

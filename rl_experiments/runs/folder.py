@@ -18,6 +18,8 @@ from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
 
 FINAL, BEST, LAST_CHECKPOINT = "final", "best", "last-checkpoint"
+CHECKPOINTS, MODEL, STATISTICS = "checkpoints", "model.zip", "vecnormalize.pkl"
+"""The folder of what training goes on from, and in each checkpoint an agent with the normalisation of its moment."""
 _LARGEST_STATISTICS = 256 << 20
 _CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip$")
 
@@ -110,6 +112,13 @@ class Run:
         matches = (_CHECKPOINT.match(path.name) for path in self.path.glob("rl_model_*_steps.zip"))
         return sorted(int(match[1]) for match in matches if match)
 
+    def resumable(self) -> dict[int, Path]:
+        """:return: the checkpoints that training goes on from, by their steps, ascending, whether whole or not"""
+        folder = self.path / CHECKPOINTS
+        entries = folder.iterdir() if folder.is_dir() else ()
+        found = sorted(entry for entry in entries if entry.name.isdecimal() and entry.is_dir())
+        return {int(path.name): path for path in found}
+
     @cached_property
     def hyperparameters(self) -> Hyperparameters:
         """What ``config.yml`` holds; empty where there is none."""
@@ -172,6 +181,9 @@ class Run:
         """:return: the model, the statistics of its moment, and what to call it"""
         steps = self._steps_of(which)
         if steps is not None:
+            whole = None if os.path.lexists(self.checkpoint(steps)) else self.resumable().get(steps)
+            if whole is not None:
+                return whole / MODEL, whole / STATISTICS, f"checkpoint at {steps} steps"
             return self.checkpoint(steps), self.checkpoint_statistics(steps), f"checkpoint at {steps} steps"
         if which == BEST:
             return self.best_model, self.best_statistics, "best model"
@@ -184,14 +196,15 @@ class Run:
     def _steps_of(self, which: str | int) -> int | None:
         if which != LAST_CHECKPOINT:
             return which if isinstance(which, int) else None
-        steps = self.checkpoints()
+        steps = self.checkpoints() or list(self.resumable())
         if not steps:
             raise NotFoundError(f"There is no checkpoint in {self.path}. {self._contents()}")
         return steps[-1]
 
     def _statistics(self, own: Path, label: str) -> Path | None:
         """The zoo keeps one file for all models of a run; ours keep their own."""
-        for candidate in (own, self.final_statistics):
+        whole = own.parent.parent.name == CHECKPOINTS
+        for candidate in (own,) if whole else (own, self.final_statistics):
             if os.path.lexists(candidate):
                 check_plain_file(candidate, _LARGEST_STATISTICS, within=self.path)
                 return candidate
@@ -201,7 +214,7 @@ class Run:
 
     def _contents(self) -> str:
         models = [name for name in ("best_model.zip", f"{self.env_name}.zip") if (self.path / name).is_file()]
-        steps = self.checkpoints()
+        steps = sorted({*self.checkpoints(), *self.resumable()})
         if steps:
             models.append(f"checkpoints at {', '.join(map(str, steps[-8:]))} steps (--load-last-checkpoint)")
         return f"It has: {', '.join(models)}" if models else "It has no model yet"

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.algorithms.agent import Agent, Observation, State
-from rl_experiments.algorithms.registry import Algorithm, algorithm_names, get_algorithm
-from rl_experiments.algorithms.sb3 import SB3Agent, load_model
+from rl_experiments.algorithms.registry import Algorithm, get_algorithm, names_of_runs
+from rl_experiments.algorithms.sb3 import SB3Agent, load_model, read_data
+from rl_experiments.algorithms.sb3.recognizing import has_goal_in_observation, was_trained_with_gym
 from rl_experiments.algorithms.tabular.table import load_table_agent
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
+from rl_experiments.envs.adaptations import MODULES, Adaptation, find_adaptation
+from rl_experiments.envs.registry import is_users_own
 from rl_experiments.runs.folder import FINAL, Run, SavedModel
+from rl_experiments.runs.hindsight import run_in
 from rl_experiments.runs.validation import check_recipe, check_statistics
 
 _MOST_EPISODES = 10_000
@@ -58,6 +62,14 @@ class LoadedAgent:
     def action_space(self) -> Any:
         """The space of its actions."""
         return self.agent.action_space
+
+    @property
+    def adapted(self) -> str | None:
+        """What was adapted so that an agent of earlier acts as it did, in one line; None where nothing was."""
+        told = [self.recipe.adaptation.told] if self.recipe.adaptation is not None else []
+        if self.recipe.goal_in_observation:
+            told.append("observation and goal are one vector, as in HER of SB3 1.0")
+        return "; ".join(told) or None
 
     @property
     def acts_deterministically(self) -> bool:
@@ -114,11 +126,14 @@ def load_agent(
     check_device(device)
     run = run if isinstance(run, Run) else open_run(run)
     saved = run.model(which)
-    recipe = run_recipe(run, env_kwargs, gym_packages, trust)
+    algorithm = get_algorithm(run.algorithm)
+    data = read_data(saved.path) if algorithm.backend == "sb3" else {}
+    adaptation = _adaptation(run, data, gym_packages)
+    recipe = run_recipe(run, env_kwargs, gym_packages, trust, adaptation)
+    recipe = replace(recipe, goal_in_observation=has_goal_in_observation(data))
     if saved.statistics is not None:
         check_statistics(saved.statistics, recipe.trust)
         recipe = replace(recipe, statistics=saved.statistics)
-    algorithm = get_algorithm(run.algorithm)
     return LoadedAgent(_acting(saved.path, algorithm, device, recipe.trust), recipe, run, saved)
 
 
@@ -130,9 +145,14 @@ def _acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agen
 
 
 def run_recipe(
-    run: Run, env_kwargs: Mapping[str, Any] | None = None, gym_packages: tuple[str, ...] = (), trust: bool = False
+    run: Run,
+    env_kwargs: Mapping[str, Any] | None = None,
+    gym_packages: tuple[str, ...] = (),
+    trust: bool = False,
+    adaptation: Adaptation | None = None,
 ) -> EnvironmentRecipe:
     """
+    :param adaptation: what makes an environment of today the one of the run
     :return: the recipe of the environment that the run was trained in; packages that it names are imported only if the
         user named them
         too, here or in an earlier training on this machine
@@ -144,14 +164,15 @@ def run_recipe(
         if isinstance(saved, list)
         else []
     )
-    module = run.env_id.rpartition(":")[0]
+    env_id = _id_today(run, adaptation)
+    module = env_id.rpartition(":")[0]
     if module and not allowed.allows(f"{module}.*"):
         raise ConfigurationError(
             f"The run {run.path} needs the package '{module}'. If you trust it: --gym-packages {module}"
         )
     try:
         recipe = EnvironmentRecipe.from_hyperparameters(
-            run.env_id,
+            env_id,
             run.hyperparameters,
             {**run.env_kwargs, **(env_kwargs or {})},
             tuple(dict.fromkeys([*packages, *gym_packages])),
@@ -160,7 +181,36 @@ def run_recipe(
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{run.config_folder} describes no environment: {error}") from error
     check_recipe(recipe, run.config_folder)
-    return recipe
+    return recipe if adaptation is None else recipe.adapted(adaptation)
+
+
+def _adaptation(run: Run, data: Mapping[str, Any], gym_packages: tuple[str, ...]) -> Adaptation | None:
+    """
+    :param data: what a model of SB3 holds; empty for a table
+    :return: what the run's environment needs to be as it was
+    :raises NotFoundError: if it has no successor
+    """
+    env_id = _id_today(run)
+    if is_users_own(env_id, gym_packages):
+        return None
+    found = find_adaptation(env_id, of_gym=was_trained_with_gym(data), observation_size=_observation_size(data))
+    if found is not None and found.new is None:
+        raise NotFoundError(found.told)
+    return found
+
+
+def _id_today(run: Run, adaptation: Adaptation | None = None) -> str:
+    if adaptation is not None and adaptation.new is not None:
+        return adaptation.new
+    module, _, name = run.env_id.rpartition(":")
+    return name if module in MODULES else run.env_id
+
+
+def _observation_size(data: Mapping[str, Any]) -> int | None:
+    """:return: how many numbers an observation has, if it is a vector and SB3 wrote it down"""
+    space = data.get("observation_space")
+    shape = (space.get("_shape") or space.get("shape")) if isinstance(space, Mapping) else None
+    return shape[0] if isinstance(shape, list) and len(shape) == 1 and isinstance(shape[0], int) else None
 
 
 def open_run(path: str | Path) -> Run:
@@ -172,10 +222,10 @@ def open_run(path: str | Path) -> Run:
     if not path.is_dir():
         raise NotFoundError(f"There is no run folder {path}")
     algorithm = path.resolve().parent.name
-    if algorithm not in algorithm_names():
+    if algorithm not in names_of_runs():
         raise ConfigurationError(f"{path} lies in no algorithm's folder. Expected <folder>/<algo>/<env>_<n>")
     configured = [entry.parent.name for entry in sorted(path.glob("*/config.yml"))]
     name = next(
         (name for name in configured if path.name.startswith(f"{name}_")), path.name.rpartition("_")[0] or path.name
     )
-    return Run(path, algorithm, name)
+    return run_in(path, algorithm, name)

@@ -111,7 +111,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     :return: the record, empty where the run has none (the zoo's have not)
     :raises ConfigurationError: if the file is damaged
     """
-    file = Path(folder, "run.json")
+    file = os.path.join(folder, "run.json")
     try:
         with open_plain(file, _LARGEST) as stream:
             content = json.loads(stream.read())

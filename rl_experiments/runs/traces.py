@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
+import io
 import math
 import os
 import re
@@ -10,10 +12,13 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.files import open_plain
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip$")
 _LARGEST = 64 << 20
@@ -63,9 +68,9 @@ def read_traces(folder: str, env_name: str) -> Traces:
     known = (env_name, "evaluations.npz", "best_model.zip")
     progress = Progress()
     if "evaluations.npz" in files:
-        progress = _evaluations(Path(folder, "evaluations.npz"))
+        progress = _evaluations(os.path.join(folder, "evaluations.npz"))
     if progress.last is None:
-        progress = _training(Path(folder, name) for name in monitors)
+        progress = _training(os.path.join(folder, name) for name in monitors)
     steps = max((number for number in (progress.steps, *checkpoints) if number is not None), default=None)
     return Traces(
         not files or finished or bool(monitors or checkpoints) or any(name in files for name in known),
@@ -75,24 +80,45 @@ def read_traces(folder: str, env_name: str) -> Traces:
     )
 
 
-def _evaluations(file: Path) -> Progress:
+def _evaluations(file: str) -> Progress:
     """Nothing where the file is damaged: a list is no place to mend it."""
     import numpy as np
 
     try:
-        with open_plain(file, _LARGEST) as stream, zipfile.ZipFile(stream) as archive:
+        with open_plain(file, _LARGEST) as stream:
+            content = io.BytesIO(stream.read())
+        with zipfile.ZipFile(content) as archive:
             if sum(member.file_size for member in archive.infolist()) > _LARGEST:
                 return Progress()
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as content:
-                steps, results = content["timesteps"], np.asarray(content["results"], dtype=float)
+            steps, results = _array(archive, "timesteps"), _array(archive, "results").astype(float)
         means = results.reshape(len(steps), -1).mean(axis=1)
         return Progress(int(steps[-1]), _finite(float(means[-1])), _finite(float(np.nanmax(means))))
     except Exception:
         return Progress()
 
 
-def _training(files: Iterable[Path]) -> Progress:
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """As ``np.load`` reads it, which takes three times as long."""
+    import numpy as np
+
+    content = archive.read(f"{name}.npy")
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, dtype, by_columns = _header(content[:start])
+    return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(content: bytes) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """:return: shape, type, and whether columns come first; runs of one kind have few different ones"""
+    import numpy as np
+
+    stream = io.BytesIO(content)
+    np.lib.format.read_magic(stream)
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    return shape, dtype, by_columns
+
+
+def _training(files: Iterable[str]) -> Progress:
     """The mean over the last training episodes, and the best such mean."""
     episodes = sorted(episode for file in files for episode in _episodes(file))
     if not episodes:
@@ -103,13 +129,19 @@ def _training(files: Iterable[Path]) -> Progress:
     return Progress(sum(length for *_, length in episodes), _finite(means[-1]), _finite(max(means)))
 
 
-def _episodes(file: Path) -> list[tuple[float, float, int]]:
+def _episodes(file: str) -> list[tuple[float, float, int]]:
     """:return: time, return and length of each episode of a Monitor log; nothing where it is no such log"""
     try:
         with open_plain(file, _LARGEST) as stream:
             whole = stream.read().rpartition(b"\n")[0]  # the last line may be half-written
-        lines = whole.decode("utf-8").splitlines()
-        return [(float(row["t"]), float(row["r"]), int(row["l"])) for row in csv.DictReader(lines[1:])]
+        _, _, table = whole.partition(b"\n")
+        names, _, rows = table.partition(b"\n")
+        if names.strip() == b"r,l,t" and rows.count(b",") == 2 * (rows.count(b"\n") + 1):
+            # Ten times as fast as the reader of CSV: a list of runs reads thousands of these.
+            values = list(map(float, rows.replace(b"\n", b",").split(b",")))
+            return list(zip(values[2::3], values[::3], map(int, values[1::3]), strict=True))
+        lines = table.decode("utf-8").splitlines()
+        return [(float(row["t"]), float(row["r"]), int(row["l"])) for row in csv.DictReader(lines)]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error, RLExperimentsError):
         return []
 

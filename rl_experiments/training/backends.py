@@ -37,15 +37,21 @@ class BackendTraining(Protocol):
 
 
 def begin_training(
-    prepared: Prepared, run: Run, choice: ThreadChoice, stop: StopRequest, start: Checkpoint | None = None
+    prepared: Prepared,
+    run: Run,
+    choice: ThreadChoice,
+    stop: StopRequest,
+    start: Checkpoint | None = None,
+    again: bool = False,
 ) -> BackendTraining:
     """
     :param prepared: as :func:`rl_experiments.training.preparation.prepare` returned it for this backend
     :param run: what the training leaves
     :param start: the checkpoint of the run that it goes on from, or None
+    :param again: whether the run has begun before, and has its record
     :return: the training, ready to learn
     """
     module, _, name = _CLASSES[get_algorithm(prepared.experiment.algo).backend].rpartition(".")
     training: Any = getattr(importlib.import_module(module), name)
-    begun: BackendTraining = training(prepared, run, choice, stop, start)
+    begun: BackendTraining = training(prepared, run, choice, stop, start, again)
     return begun

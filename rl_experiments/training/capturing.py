@@ -22,12 +22,20 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from rl_experiments.core import pickles
 from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
 from rl_experiments.core.symbols import Trust
-from rl_experiments.envs.state import SPACES, put_state, take_state
+from rl_experiments.envs.state import SPACES, end_episodes, put_state, take_state
 from rl_experiments.evaluation.statistics import Episode, Evaluation
 
 _LIBRARIES = ("stable_baselines3", "sb3_contrib", "rl_experiments", "gymnasium", "builtins")
 _OF_THIS_PROCESS = frozenset(
-    {"start_time", "verbose", "tensorboard_log", "_total_timesteps", "_num_timesteps_at_start", "_custom_logger"}
+    {
+        "start_time",
+        "verbose",
+        "tensorboard_log",
+        "_total_timesteps",
+        "_num_timesteps_at_start",
+        "_custom_logger",
+        "dump_logs",
+    }
 )
 _OF_CALLBACKS = frozenset(
     {"model", "locals", "globals", "parent", "agent", "run", "stop", "on_evaluation", "_bar", "_seen"}
@@ -98,6 +106,7 @@ class TrainingState:
             "exploration": exploration,
             "environments": {name: content for name, (content, _) in environments.items()},
             "generators": _take_generators(),
+            "log": _take_log(self._model.logger),
         }
         return pickle.dumps(state, protocol=4)
 
@@ -116,6 +125,7 @@ class TrainingState:
             put_state(env, state["environments"][name])
         self.resets = state["resets"]
         _put_generators(state["generators"])
+        _put_log(model.logger, state.get("log", {}))
 
     def begin_episodes(self, seed: int) -> None:
         """
@@ -125,6 +135,7 @@ class TrainingState:
         """
         model = self._model
         for offset, env in enumerate(self._envs.values()):
+            end_episodes(env)
             env.seed((seed + offset * 7919) % 2**32)
         model._last_obs = model.env.reset()
         model._last_episode_starts = np.ones(model.n_envs, dtype=bool)
@@ -186,3 +197,18 @@ def _put_generators(state: dict[str, Any]) -> None:
     torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all([torch.from_numpy(part.copy()) for part in state["cuda"]])
+
+
+def _take_log(logger: Logger) -> dict[str, tuple[float, int, Any]]:
+    """What was recorded and will be written with the next values."""
+    return {
+        name: (float(value), logger.name_to_count[name], logger.name_to_excluded[name])
+        for name, value in logger.name_to_value.items()
+        if isinstance(value, (int, float, np.number))
+    }
+
+
+def _put_log(logger: Logger, content: dict[str, tuple[float, int, Any]]) -> None:
+    for name, (value, count, excluded) in content.items():
+        logger.name_to_value[name], logger.name_to_count[name] = value, count
+        logger.name_to_excluded[name] = excluded

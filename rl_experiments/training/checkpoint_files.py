@@ -12,30 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.algorithms.sb3.archive import model_bytes
-from rl_experiments.core import pickles
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL, STATISTICS
 from rl_experiments.training.capturing import TrainingState
-from rl_experiments.training.replay_state import ReplayState
+from rl_experiments.training.learning import log_folder
+from rl_experiments.training.replay_state import Moment, ReplayState
 from rl_experiments.training.stopping import to_stderr
 
-MODEL, STATISTICS, STATE, BUFFER = "model.zip", "vecnormalize.pkl", "state.pkl", "replay.pkl"
+STATE = "state.pkl"
 
 
 @dataclass(frozen=True)
 class Captured:
     """
-    A moment of a training, in memory; the replay buffer is not in it.
+    A moment of a training, in memory.
 
     :param steps: environment steps that were done
     :param files: names and contents
     :param facts: for the manifest
+    :param replay: of the replay buffer, whose rows are not in it; None where there is no buffer
     """
 
     steps: int
     files: Mapping[str, bytes]
     facts: Mapping[str, Any]
+    replay: Moment | None
 
 
 class CheckpointFiles:
@@ -52,28 +55,30 @@ class CheckpointFiles:
         buffer = getattr(model, "replay_buffer", None)
         self._replay = None if buffer is None else ReplayState(buffer)
         self._told: set[str] = set()
+        self._size = 0
 
     @property
-    def has_replay(self) -> bool:
-        """Whether there is a replay buffer."""
-        return self._replay is not None
+    def _rows(self) -> int:
+        return int(self._model.num_timesteps) // int(self._model.n_envs)
 
-    def capture(self, score: float | None) -> Captured:
+    def capture(self, score: float | None, exact: bool) -> Captured:
         """
         :param score: mean return in the last evaluation
+        :param exact: whether a training that goes on from here ends as this one
         :return: the training as it is now
         """
         files = {MODEL: model_bytes(self._model), STATE: self._state.take()}
         normalization = self._model.get_vec_normalize_env()
         if normalization is not None:
             files[STATISTICS] = pickle.dumps(normalization)  # as VecNormalize.save does
-        folder = self._model.logger.dir
         facts = {
             "score": score,
-            "monitors": {file.name: _flushed_size(file) for file in self._run.monitor_files()},
-            "log_folder": None if folder is None else str(Path(folder).absolute()),
+            "exact": exact,
+            "monitors": {file.name: file.stat().st_size for file in self._run.monitor_files()},
+            "log_folder": log_folder(self._model, self._run),
         }
-        return Captured(int(self._model.num_timesteps), files, facts)
+        replay = None if self._replay is None else self._replay.take(self._rows)
+        return Captured(int(self._model.num_timesteps), files, facts, replay)
 
     def write(self, captured: Captured) -> None:
         """Write a checkpoint; where the disk is full, say what was needed, and leave those before."""
@@ -82,16 +87,17 @@ class CheckpointFiles:
         def fill(folder: Path) -> Mapping[str, Any]:
             for name, content in captured.files.items():
                 (folder / name).write_bytes(content)
-            if self._replay is not None:
-                state, linked = self._replay.write(folder, captured.steps // self._model.n_envs)
-                (folder / BUFFER).write_bytes(pickle.dumps(state, protocol=4))
-                known.update(linked)
+            if self._replay is not None and captured.replay is not None:
+                known.update(self._replay.write(folder, captured.replay, self._rows))
+            for name in captured.facts["monitors"]:
+                _flush(self._run.path / name)
             return captured.facts
 
         self._tell_what_is_new(captured.steps)
+        self._size = sum(map(len, captured.files.values())) + (0 if self._replay is None else self._replay.size)
         try:
             checkpoint = checkpoints.write(self._run, captured.steps, fill, known)
-        except OSError as error:
+        except (OSError, LookupError) as error:
             to_stderr(self._unwritten(captured, error))
             return
         if self._replay is not None:
@@ -104,7 +110,7 @@ class CheckpointFiles:
         """
         try:
             if self._replay is not None:
-                self._replay.read(checkpoint, pickles.loads(checkpoint.file(BUFFER).read_bytes()))
+                self._replay.read(checkpoint)
             self._state.put(checkpoint.file(MODEL), checkpoint.file(STATE).read_bytes())
         except (OSError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error
@@ -135,6 +141,11 @@ class CheckpointFiles:
             )
         return remarks
 
+    def space(self) -> str:
+        """:return: what a checkpoint needs, and what there is"""
+        free = shutil.disk_usage(self._run.path).free
+        return f"A checkpoint needs up to {self._size / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
+
     def _tell_what_is_new(self, steps: int) -> None:
         """An environment or a callback may become something later that no checkpoint can hold."""
         missing = self._state.missing + ([] if self._replay is None else self._replay.missing())
@@ -143,20 +154,18 @@ class CheckpointFiles:
         if new:
             to_stderr(f"A run resumed at {steps} steps is not exactly the same: no checkpoint can hold {_some(new)}")
 
-    def _unwritten(self, captured: Captured, error: OSError) -> str:
-        text = f"The checkpoint at {captured.steps} steps cannot be written: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = sum(map(len, captured.files.values())) + (0 if self._replay is None else self._replay.size)
-            free = shutil.disk_usage(self._run.path).free
-            text += f". It needs up to {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+    def _unwritten(self, captured: Captured, error: OSError | LookupError) -> str:
+        reason = getattr(error, "strerror", None) or error
+        text = f"The checkpoint at {captured.steps} steps cannot be written: {reason}"
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text += f". {self.space()}"
         whole = checkpoints.checkpoints_of(self._run)
         return f"{text}. The one before, {whole[-1]}, stays" if whole else text
 
 
-def _flushed_size(file: Path) -> int:
+def _flush(file: Path) -> None:
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
-        return os.fstat(stream.fileno()).st_size
 
 
 def _some(places: list[str]) -> str:

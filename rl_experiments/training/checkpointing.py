@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.capturing import TrainingState
 from rl_experiments.training.checkpoint_files import Captured, CheckpointFiles
-from rl_experiments.training.stopping import to_stderr
+from rl_experiments.training.stopping import StopRequest, to_stderr
 
 DEFAULT_SAVE_FREQ = 50_000
-_SOON, _PATIENCE = 100, 5.0
-"""Steps of each environment, and seconds, that a signal may wait for the moment at which a checkpoint is exact."""
+_PATIENCE = 5.0
+"""Seconds that a signal may wait for the moment at which a checkpoint is exact, if it is likely to come by then."""
 _MOST_OF_THE_TIME = 0.01
 """Share of the time that may go into states that are only kept in memory."""
 
@@ -38,6 +38,9 @@ class ResumableCheckpoints(BaseCallback):
     """
     Writes a checkpoint between two rollouts, where nothing of the training's state is on its way.
 
+    What a rollout begins with is also kept in memory, as often as that costs next to nothing: it is written when a
+    signal or an error ends the training in the middle.
+
     :param run: where they go
     :param state: of this training; complete before training starts
     :param schedule: when they are due
@@ -46,6 +49,7 @@ class ResumableCheckpoints(BaseCallback):
     :param score: the mean return in the last evaluation, or None
     :param on_start: told what cannot be restored exactly, before the first step
     :param on_restore: called when the training is where the checkpoint was
+    :param stop: tells whether a signal has come
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ResumableCheckpoints(BaseCallback):
         score: Callable[[], float | None],
         on_start: Callable[[list[str]], None],
         on_restore: Callable[[], None],
+        stop: StopRequest,
     ) -> None:
         super().__init__()
         self.run = run
@@ -68,11 +73,14 @@ class ResumableCheckpoints(BaseCallback):
         self._score = score
         self._on_start = on_start
         self._on_restore = on_restore
+        self._stop = stop
         self._last_steps = 0
         self._last_time = time.monotonic()
         self._torch_state: torch.Tensor | None = None
         self._in_memory: Captured | None = None
         self._cost, self._kept_at = 0.0, time.monotonic()
+        self._rollout_began = 0.0
+        self._rollout_seconds = math.inf
         self._stops_since: float | None = None
         self._stopped = False
 
@@ -92,17 +100,11 @@ class ResumableCheckpoints(BaseCallback):
 
         :return: whether it goes on for a moment, until a checkpoint is exact
         """
-        if self._stopped or self._start is not None or self._state.resets or not self._comes_soon:
-            return False
-        self._stops_since = self._stops_since or time.monotonic()
-        return time.monotonic() - self._stops_since < _PATIENCE
-
-    @property
-    def _comes_soon(self) -> bool:
-        train_freq = getattr(self.model, "train_freq", None)
-        if train_freq is not None:
-            return bool(train_freq.unit == TrainFrequencyUnit.STEP and train_freq.frequency <= _SOON)
-        return bool(getattr(self.model, "n_steps", _SOON + 1) <= _SOON)
+        now = time.monotonic()
+        if self._stops_since is None:
+            self._stops_since = now
+            self._stopped = self._start is not None or self._rollout_began + self._rollout_seconds - now > _PATIENCE
+        return not self._stopped and now - self._stops_since < _PATIENCE
 
     def _on_training_start(self) -> None:
         self._state = self._make_state()
@@ -115,19 +117,21 @@ class ResumableCheckpoints(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         now = time.monotonic()
+        if self._rollout_began > 0:
+            self._rollout_seconds = now - self._rollout_began
         if self._start is not None:
             self._restore(self._start)
         elif self._is_due_by_steps():
             self.save(begins_episodes=True)
-        elif not self._state.resets and self.model.num_timesteps > self._last_steps:
-            seconds = self._schedule.seconds
-            if self._stops_since is not None or (seconds is not None and now - self._last_time >= seconds):
+        elif self.model.num_timesteps > self._last_steps:
+            if self._stop.signal is not None or self._is_due_by_time(now):
                 self.save()
-                self._stopped = self._stops_since is not None
-            elif self._is_worth_keeping(now):
+            elif now - self._kept_at > self._cost / _MOST_OF_THE_TIME:
                 self._in_memory = self._capture()
                 self._kept_at = time.monotonic()
                 self._cost = self._kept_at - now
+        self._stopped = self._stop.signal is not None
+        self._rollout_began = time.monotonic()
 
     def _on_rollout_end(self) -> None:
         self._torch_state = torch.get_rng_state()
@@ -144,7 +148,7 @@ class ResumableCheckpoints(BaseCallback):
         resets = self._state.resets and begins_episodes
         if resets:
             self._state.end_episodes()
-        self._write(self._capture())
+        self._write(self._capture(resets))
         if resets:
             self._state.begin_episodes(self._seed + self.model.num_timesteps)
 
@@ -154,19 +158,21 @@ class ResumableCheckpoints(BaseCallback):
             self._write(self._in_memory)
         return checkpoints.latest(self.run, to_stderr)
 
-    def _is_worth_keeping(self, now: float) -> bool:
-        """Whether a signal would most likely come within a long rollout, and there was time enough since the last."""
-        is_long = not self._comes_soon and not self._files.has_replay
-        return is_long and now - self._kept_at > self._cost / _MOST_OF_THE_TIME
+    def space(self) -> str:
+        """:return: what a checkpoint needs on the disk, and what there is"""
+        return self._files.space()
 
     def _is_due_by_steps(self) -> bool:
         return self.model.num_timesteps // self._schedule.steps > self._last_steps // self._schedule.steps
 
-    def _capture(self) -> Captured:
+    def _is_due_by_time(self, now: float) -> bool:
+        return self._schedule.seconds is not None and now - self._last_time >= self._schedule.seconds
+
+    def _capture(self, begins_episodes: bool = False) -> Captured:
         after = torch.get_rng_state()
         if self._draws_before_rollouts and self._torch_state is not None:
             torch.set_rng_state(self._torch_state)
-        captured = self._files.capture(self._score())
+        captured = self._files.capture(self._score(), exact=begins_episodes or not self._state.resets)
         torch.set_rng_state(after)
         return captured
 
@@ -177,7 +183,10 @@ class ResumableCheckpoints(BaseCallback):
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._files.restore(checkpoint)
         self._last_steps, self._last_time = checkpoint.steps, time.monotonic()
+        checkpoints.begin_from(self.run, checkpoint)
         if self._state.resets:
+            self._state.end_episodes()
             self._state.begin_episodes(self._seed + self.model.num_timesteps)
+        self.model._num_timesteps_at_start = checkpoint.steps  # of the steps per second in the log
         self._start = None
         self._on_restore()

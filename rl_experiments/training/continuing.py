@@ -14,6 +14,7 @@ from rl_experiments.algorithms.sb3.archive import read_data, read_objects
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import check_plain_file
 from rl_experiments.core.symbols import Trust
+from rl_experiments.runs.folder import MODEL, STATISTICS
 from rl_experiments.runs.validation import check_statistics
 
 
@@ -78,6 +79,8 @@ def statistics_beside(trained_agent: str, trust: Trust) -> Path | None:
     candidates = [path.with_name("best_model_vecnormalize.pkl")] if path.stem == "best_model" else []
     if path.stem.startswith("rl_model_"):
         candidates.append(path.with_name(f"{path.stem.replace('rl_model_', 'rl_model_vecnormalize_')}.pkl"))
+    if path.name == MODEL:
+        candidates.append(path.with_name(STATISTICS))
     candidates += sorted(path.parent.glob("*/vecnormalize.pkl"))
     found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
     if found is not None:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sb3_contrib.common.vec_env import AsyncEval
+from sb3_contrib.common.vec_env import AsyncEval, async_eval
 from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
 from stable_baselines3.common.vec_env import VecEnv
 
-from rl_experiments.core import pickles
-from rl_experiments.core.errors import ConfigurationError
-from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe, has_action_masks, make_envs
 from rl_experiments.envs.workers import (
     WorkerError,
     WorkerReports,
     end_processes,
     leave_signals_to_the_parent,
+    quiet_loops,
     report_failures,
     reporting,
     start_server,
 )
+from rl_experiments.runs import Run
+from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.configuration import Configuration
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.stopping import to_stderr
 
 
 def learn_arguments(experiment: Experiment, configuration: Configuration, env: VecEnv, model: Any) -> dict[str, Any]:
@@ -42,14 +45,24 @@ def learn_arguments(experiment: Experiment, configuration: Configuration, env: V
     return arguments
 
 
-def continue_log(model: Any, folder: object, steps: int) -> None:
+def log_folder(model: Any, run: Run) -> str | None:
+    """:return: where the model writes its TensorBoard log, seen from the run's folder"""
+    folder = model.logger.dir
+    return None if folder is None else os.path.relpath(folder, run.path)
+
+
+def continue_log(model: Any, run: Run, checkpoint: Checkpoint) -> None:
     """
     Let a model that is resumed write where it wrote before.
 
-    :param folder: of its TensorBoard log, if it had one
-    :param steps: events after so many steps no longer count
+    :param checkpoint: events after it no longer count
     """
-    if model.tensorboard_log is None or not isinstance(folder, str) or not Path(folder).is_dir():
+    saved = checkpoint.facts.get("log_folder")
+    if model.tensorboard_log is None or not isinstance(saved, str):
+        return
+    folder = os.path.normpath(run.path / saved)
+    if not os.path.isdir(folder):
+        to_stderr(f"The TensorBoard log {folder} is not there: a new one begins below {model.tensorboard_log}")
         return
     from torch.utils.tensorboard import SummaryWriter
 
@@ -57,8 +70,27 @@ def continue_log(model: Any, folder: object, steps: int) -> None:
     for output in logger.output_formats:
         if isinstance(output, TensorBoardOutputFormat):
             output.writer.close()
-            output.writer = SummaryWriter(log_dir=folder, purge_step=steps + 1)
+            output.writer = SummaryWriter(log_dir=folder, purge_step=checkpoint.steps + 1)
     model.set_logger(logger)
+
+
+def continue_iterations(model: Any, arguments: dict[str, Any], steps: int) -> None:
+    """
+    Let an on-policy model that is resumed count its iterations on, and write its log at the same ones as before.
+
+    :param arguments: of its ``learn``; changed
+    :param steps: that were done before
+    """
+    if not hasattr(model, "rollout_buffer"):
+        return
+    done, dump = steps // (model.n_steps * model.n_envs), model.dump_logs
+    interval = arguments.get("log_interval", inspect.signature(model.learn).parameters["log_interval"].default)
+
+    def dump_logs(iteration: int = 0) -> None:
+        if interval is not None and (done + iteration) % interval == 0:
+            dump(done + iteration)
+
+    model.dump_logs, arguments["log_interval"] = dump_logs, 1
 
 
 class Evaluators(AsyncEval):
@@ -79,7 +111,8 @@ class Evaluators(AsyncEval):
             )
             for index in range(configuration.hyperparameters.n_envs)
         ]
-        super().__init__(makers, policy)
+        with quiet_loops(async_eval):
+            super().__init__(makers, policy)
 
     def failure(self) -> WorkerError:
         """:return: why a worker no longer answers"""
@@ -107,27 +140,3 @@ def _make_in_worker(recipe: EnvironmentRecipe, seed: int, file: Path) -> VecEnv:
 def masking(configuration: Configuration, env: VecEnv) -> dict[str, Any]:
     """MaskablePPO refuses an environment without masks, unless it is told."""
     return {"use_masking": has_action_masks(env)} if configuration.algorithm.masked else {}
-
-
-def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, trust: Trust) -> None:
-    """As SB3's ``load_replay_buffer``, without running the pickle unless the user said so."""
-    from stable_baselines3.common.buffers import ReplayBuffer
-    from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
-
-    try:
-        buffer = pickles.loads_trusting(path.read_bytes(), trust)
-    except pickles.pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
-    if not isinstance(buffer, ReplayBuffer):
-        raise ConfigurationError(f"{path} holds no replay buffer, but a {type(buffer).__name__}")
-    if buffer.n_envs != model.n_envs or buffer.observation_space != model.observation_space:
-        raise ConfigurationError(
-            f"The replay buffer {path} is of {buffer.n_envs} environments with observations"
-            f" {buffer.observation_space}, but this training has {model.n_envs} with {model.observation_space}"
-        )
-    if isinstance(buffer, HerReplayBuffer):
-        buffer.set_env(model.get_env())
-        if truncate_last_trajectory:
-            buffer.truncate_last_trajectory()
-    buffer.device = model.device
-    model.replay_buffer = buffer

@@ -5,6 +5,7 @@ links the rest.
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +15,19 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.snapshots import is_plain
 from rl_experiments.runs.checkpoints import Checkpoint, link
 
 _ROWS_OF_SEGMENT, _ROWS_OF_BLOCK = 10_000, 256
+BUFFER = "replay.pkl"
+"""Name of the file in a checkpoint that has the small parts."""
 _INDEX = "replay.npz"
 _CHANGING = ("ep_start", "ep_length")
 """Of hindsight replay: rows change when their episode ends, and when it is overwritten."""
+_LARGEST_COPY = 16 << 20
+"""Bytes of a small buffer that a moment may hold a copy of."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,25 @@ class _Segment:
     @property
     def name(self) -> str:
         return f"replay-{self.start:012d}-{self.stop:012d}.npz"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """
+    What a replay buffer was like: enough to write it as it was after more rows were added.
+
+    :param rows: how many the buffer ever had
+    :param oldest: the first of them that it held
+    :param state: small parts
+    :param index: what changes of rows that are there already
+    :param copies: of all arrays, where they are small; the next rows may replace others
+    """
+
+    rows: int
+    oldest: int
+    state: Mapping[str, Any]
+    index: Mapping[str, np.ndarray]
+    copies: Mapping[str, np.ndarray] | None
 
 
 class ReplayState:
@@ -57,26 +82,12 @@ class ReplayState:
         """:return: what of the buffer no checkpoint can hold"""
         return [] if is_plain(self._infos()) else ["the replay buffer's infos"]
 
-    def write(self, folder: Path, rows: int) -> tuple[dict[str, Any], dict[str, str]]:
+    def take(self, rows: int) -> Moment:
         """
-        :param folder: of the checkpoint
         :param rows: how many rows were added in this training
-        :return: the state beside the files, and the digests of files that were linked
+        :return: the buffer as it is now
         """
         buffer, total = self._buffer, self._rows_before + rows
-        oldest = total - buffer.size()
-        known: dict[str, str] = {}
-        written = oldest
-        for segment in self._segments():
-            if segment.stop > oldest and segment.stop <= total and self._last is not None:
-                link(self._last.file(segment.name), folder / segment.name)
-                known[segment.name] = self._last.files[segment.name]
-                written = max(written, segment.stop)
-        for start in range(written, total, _ROWS_OF_SEGMENT):
-            new = _Segment(start, min(start + _ROWS_OF_SEGMENT, total))
-            positions = self._positions(new.start, new.stop, total, buffer.pos)
-            _write(folder / new.name, _arrays(buffer), positions)
-        self._write_index(folder)
         state: dict[str, Any] = {
             "rows": total,
             "rows_before": self._rows_before,
@@ -84,17 +95,49 @@ class ReplayState:
             "full": buffer.full,
         }
         if hasattr(buffer, "_current_ep_start"):
-            state["_current_ep_start"] = buffer._current_ep_start
-        if is_plain(self._infos()):
-            state["infos"] = self._infos()
-        return state, known
+            state["_current_ep_start"] = buffer._current_ep_start.copy()
+        if is_plain(infos := self._infos()):
+            state["infos"] = infos
+        arrays = _arrays(buffer)
+        copies = {name: array.copy() for name, array in arrays.items()} if self.size <= _LARGEST_COPY else None
+        return Moment(total, total - buffer.size(), state, self._index(), copies)
+
+    def write(self, folder: Path, moment: Moment, rows: int) -> dict[str, str]:
+        """
+        :param folder: of the checkpoint
+        :param moment: that shall be written
+        :param rows: how many rows were added in this training, up to now
+        :return: the digests of files that were linked
+        :raises LookupError: if rows of that moment are nowhere any more
+        """
+        buffer, total, written = self._buffer, moment.rows, moment.oldest
+        known: dict[str, str] = {}
+        for segment in self._segments():
+            if segment.stop > moment.oldest and segment.stop <= total and self._last is not None:
+                link(self._last.file(segment.name), folder / segment.name)
+                known[segment.name] = self._last.files[segment.name]
+                written = max(written, segment.stop)
+        newer = self._rows_before + rows - total
+        # Where memory is saved, the next observation already stands in the place of the oldest.
+        lost = newer + total - buffer.buffer_size + int(buffer.optimize_memory_usage)
+        if newer > 0 and moment.copies is None and written < min(lost, total):
+            raise LookupError("newer rows of the replay buffer have replaced some of it")
+        arrays = moment.copies or _arrays(buffer)
+        for start in range(written, total, _ROWS_OF_SEGMENT):
+            new = _Segment(start, min(start + _ROWS_OF_SEGMENT, total))
+            positions = self._positions(new.start, new.stop, total, moment.state["pos"])
+            _write(folder / new.name, arrays, positions)
+        _save(folder / _INDEX, moment.index)
+        (folder / BUFFER).write_bytes(pickle.dumps(moment.state, protocol=4))
+        return known
 
     def remember(self, checkpoint: Checkpoint) -> None:
         """The next checkpoint may link the files of this one."""
         self._last = checkpoint
 
-    def read(self, checkpoint: Checkpoint, state: Mapping[str, Any]) -> None:
-        """Fill the buffer, in place."""
+    def read(self, checkpoint: Checkpoint) -> None:
+        """Fill the buffer, in place; it must have the size that it had then."""
+        state = pickles.loads(checkpoint.file(BUFFER).read_bytes())
         buffer, total, pos = self._buffer, state["rows"], state["pos"]
         self._last, self._rows_before = checkpoint, state["rows_before"]
         buffer.pos, buffer.full = pos, state["full"]
@@ -131,13 +174,13 @@ class ReplayState:
     def _positions(self, start: int, stop: int, total: int, pos: int) -> np.ndarray:
         return (np.arange(start, stop) - total + pos) % self._buffer.buffer_size
 
-    def _write_index(self, folder: Path) -> None:
+    def _index(self) -> dict[str, np.ndarray]:
         buffer = self._buffer
-        content = {name: getattr(buffer, name) for name in _CHANGING if hasattr(buffer, name)}
+        content = {name: getattr(buffer, name).copy() for name in _CHANGING if hasattr(buffer, name)}
         if buffer.optimize_memory_usage:
             # The next observation of the newest row stands where the next row will be written.
-            content["newest"] = buffer.observations[buffer.pos]
-        _save(folder / _INDEX, content)
+            content["newest"] = buffer.observations[buffer.pos].copy()
+        return content
 
     def _read_index(self, checkpoint: Checkpoint) -> None:
         with np.load(checkpoint.file(_INDEX), allow_pickle=False) as content:

@@ -15,9 +15,9 @@ from rl_experiments.core.names import folder_name
 from rl_experiments.core.symbols import Trust
 from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, open_run, run_recipe
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL
 from rl_experiments.runs.lock import holding, is_held
 from rl_experiments.training.backends import begin_training
-from rl_experiments.training.checkpoint_files import MODEL
 from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.session import TrainingResult
 from rl_experiments.training.settings import Experiment
@@ -30,40 +30,59 @@ _FREE = ("log_folder", "verbose", "progress", "log_interval", "gym_packages", "s
 
 def resume_run(path: str | Path | None = None, **given: Any) -> TrainingResult:
     """
-    Train on from the last checkpoint that is whole, in the same folder.
+    Train on from the last checkpoint that is whole, in the same folder; where there is none yet, from the beginning.
 
-    :param path: of the run; if None, the latest one of the algorithm and environment that was stopped or killed
+    :param path: of the run, or of one of its checkpoints; if None, the latest run of the algorithm and environment that
+        was stopped or killed
     :param given: fields of :class:`Experiment` that the user said; all others are those of the run
     :raises RLExperimentsError: if there is none, or if it would become another experiment; the run stays as it is
     """
     with StopRequest().listening(to_stderr) as stop:
-        run = open_run(path) if path is not None else _latest_run(given)
+        folder = None if path is None else checkpoints.run_folder_of(Path(path))
+        run = _latest_run(given) if path is None else open_run(folder or path)
         with holding(run):
-            return _resume(run, given, stop)
+            return _resume(run, given, stop, None if path is None or folder is None else Path(path))
 
 
-def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest) -> TrainingResult:
+def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path | None) -> TrainingResult:
     content = RunRecord.read(run)
     if "experiment_id" not in content:
         raise ConfigurationError(f"{run.path} has no run.json that tells its experiment: only our own runs are resumed")
     experiment = _experiment_of(run, content, given)
-    checkpoint = checkpoints.latest(run, to_stderr)
-    if checkpoint is None:
-        raise NotFoundError(f"{run.path} has no checkpoint to resume from. A model of it goes on with -i")
-    _check_length(run, content, checkpoint, given)
+    checkpoint = checkpoints.latest(run, to_stderr) if chosen is None else _chosen_checkpoint(run, chosen)
+    steps = 0 if checkpoint is None else checkpoint.steps
+    _check_length(run, content, steps, given)
     prepared = _prepare(run, experiment, checkpoint, given)
     choice = ThreadChoice(int(content.get("threads", {}).get("count", 1)), "as the run has")
     choice.apply()
     if experiment.verbose > 0:
-        print(f"Going on with {run.path} at {checkpoint.steps:,} of {prepared.configuration.n_timesteps:,} steps")
+        why = " (it has no checkpoint yet)" if checkpoint is None else ""
+        print(f"Going on with {run.path} at {steps:,} of {prepared.configuration.n_timesteps:,} steps{why}")
+    if checkpoint is not None and not checkpoint.exact:
+        to_stderr(
+            "The environments begin new episodes here: from now on it is not exactly what it had been without a stop"
+        )
     stop.check()
-    _cut_monitors(run, checkpoint)
-    training = begin_training(prepared, run, choice, stop, checkpoint)
+    if checkpoint is not None:
+        _cut_monitors(run, checkpoint)
+    training = begin_training(prepared, run, choice, stop, checkpoint, again=True)
     try:
         stop.check()
         return training.learn()
     finally:
         training.close()
+
+
+def _chosen_checkpoint(run: Run, chosen: Path) -> Checkpoint:
+    if not chosen.is_dir():
+        there = ", ".join(path.name for path in checkpoints.checkpoints_of(run)) or "none"
+        raise NotFoundError(f"There is no checkpoint {chosen}. There are: {there}")
+    try:
+        checkpoint = checkpoints.read(chosen)
+        checkpoint.check()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"The checkpoint {chosen} cannot be used: {error}") from None
+    return checkpoint
 
 
 def _latest_run(given: Mapping[str, Any]) -> Run:
@@ -133,7 +152,7 @@ def _refuse(what: str, before: Any, value: Any, run: Run) -> None:
     )
 
 
-def _check_length(run: Run, content: Mapping[str, Any], checkpoint: Checkpoint, given: Mapping[str, Any]) -> None:
+def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mapping[str, Any]) -> None:
     planned, wanted = int(content.get("n_timesteps", 0)), given.get("n_timesteps")
     if wanted is not None and wanted < planned:
         raise ConfigurationError(
@@ -141,16 +160,16 @@ def _check_length(run: Run, content: Mapping[str, Any], checkpoint: Checkpoint, 
         )
     if content.get("status") == FINISHED and (wanted is None or wanted == planned):
         raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
-    if checkpoint.steps >= (wanted or planned):
+    if steps >= (wanted or planned):
         raise ConfigurationError(
-            f"The run {run.path} is at {checkpoint.steps} steps already. Expected -n above that, but got {wanted}"
+            f"The run {run.path} is at {steps} steps already. Expected -n above that, but got {wanted}"
         )
 
 
-def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint, given: Mapping[str, Any]) -> Prepared:
+def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint | None, given: Mapping[str, Any]) -> Prepared:
     named = tuple(given.get("gym_packages", ()))
     recipe = run_recipe(run, gym_packages=named, trust=experiment.trust)
-    if experiment.trained_agent:
+    if experiment.trained_agent and checkpoint is not None:
         # Its networks are those of the checkpoint, and the file that it began with may be gone.
         experiment = replace(experiment, trained_agent=str(checkpoint.file(MODEL)))
     experiment = replace(experiment, gym_packages=recipe.gym_packages)

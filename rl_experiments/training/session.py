@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shlex
 import signal
 import sys
@@ -23,9 +24,10 @@ from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.workers import reason_of
-from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord
+from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
+from rl_experiments.training.buffers import take_replay_buffer
 from rl_experiments.training.callbacks import (
     KeepRecord,
     PeriodicCheckpoint,
@@ -39,7 +41,12 @@ from rl_experiments.training.capturing import TrainingState
 from rl_experiments.training.checkpointing import DEFAULT_SAVE_FREQ, ResumableCheckpoints, Schedule
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
 from rl_experiments.training.early_stopping import EarlyStopping, StoppedEarly
-from rl_experiments.training.learning import Evaluators, continue_log, learn_arguments, load_replay_buffer
+from rl_experiments.training.learning import (
+    Evaluators,
+    continue_iterations,
+    continue_log,
+    learn_arguments,
+)
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tracking import run_name, start_wandb
@@ -71,6 +78,7 @@ class Training:
     One training under way: environments, model and callbacks, and the run that they write to.
 
     :param start: the checkpoint of the run that it goes on from, or None
+    :param again: whether the run has begun before, and has its record
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class Training:
         choice: threads.ThreadChoice,
         stop: StopRequest,
         start: Checkpoint | None = None,
+        again: bool = False,
     ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
@@ -101,6 +110,7 @@ class Training:
             by_raising=self._ignores_callbacks,
         )
         self._start = start
+        self._again = again
         self._seconds_before = 0.0
         try:
             self._start_tracking()
@@ -122,12 +132,15 @@ class Training:
 
     def learn(self) -> TrainingResult:
         """Train and save; on an error of the environment or the algorithm, keep the model as a checkpoint."""
-        if self._start is None:
-            self._record = write_configuration(self._prepared, self.run, self._choice)
+        if self._again:
+            self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
-            self._continue_configuration(self._start)
-            continue_log(self.model, self._start.facts.get("log_folder"), self._start.steps)
+            self._record = write_configuration(self._prepared, self.run, self._choice)
+        if self._start is not None:
+            continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
+        if self._start is not None:
+            continue_iterations(self.model, arguments, self._start.steps)
         self._evaluators = arguments.get("async_eval")
         self.model.num_timesteps = 0
         self._learning = True
@@ -161,15 +174,19 @@ class Training:
             self._finish(status, seconds, reason)
         except OSError as error:
             self._record_failure(error, seconds)
+            last = checkpoints.latest(self.run, to_stderr)
             raise TrainingError(
                 f"Training ended after {steps} steps, but {self.run.path} cannot be written: {reason_of(error)}"
+                f"{self._space(error)}{'' if last is None else f'. {self._how_to_go_on(last)}'}"
             ) from error
         if self.experiment.verbose > 0:
             if number is None and reason is not None:
                 print(f"Stopped after {steps} steps: {reason}")
             print(f"Saved to {self.run.path}")
         if resumable is not None:
-            print(f"It goes on at {resumable.steps} steps with: {resume_command(self.run)}")
+            print(self._how_to_go_on(resumable))
+        elif number is not None:
+            to_stderr("There is nothing that --resume could go on from: the first rollout was not over")
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
@@ -221,10 +238,9 @@ class Training:
         taken = [f"the model {path}"]
         if configuration.recipe.statistics is not None:
             taken.append(f"normalisation {configuration.recipe.statistics}")
-        buffer = path.with_name("replay_buffer.pkl")
-        if configuration.algorithm.off_policy and buffer.is_file():
-            load_replay_buffer(model, buffer, experiment.truncate_last_trajectory, configuration.trust)
-            taken.append(f"replay buffer {buffer}")
+        if configuration.algorithm.off_policy:
+            buffer = take_replay_buffer(model, path, experiment.truncate_last_trajectory, configuration.trust)
+            taken += [] if buffer is None else [buffer]
         print(f"Going on from {', '.join(taken)}")
         return model
 
@@ -288,6 +304,7 @@ class Training:
             lambda: None if evaluation is None or evaluation.last is None else evaluation.last.mean_reward,
             self._tell,
             self._on_restore,
+            self._stop,
         )
 
     def _tell(self, remarks: list[str]) -> None:
@@ -318,17 +335,12 @@ class Training:
     def _scores(self) -> dict[str, float | None]:
         return {} if self._evaluation is None else self._evaluation.scores
 
-    def _continue_configuration(self, start: Checkpoint) -> None:
+    def _continue_configuration(self, done: int) -> None:
         """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
-        steps = self.configuration.n_timesteps
-        self._record = RunRecord(self.run, RunRecord.read(self.run))
-        self._record.resume(start.steps, shlex.join(sys.orig_argv), steps)
+        self._record = continue_configuration(self._prepared, self.run, done)
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
-        if self.experiment.n_timesteps > 0:
-            hyperparameters = {**self.run.hyperparameters, "n_timesteps": steps}
-            arguments = {**self.run.arguments, "n_timesteps": steps}
-            command = (self.run.config_folder / "command.txt").read_text(encoding="utf-8")
-            self.run.write_configuration(hyperparameters, arguments, command)
+        if self._start is None:
+            self._on_restore()
 
     def _save(self) -> None:
         save_with_statistics(self.model, self.run.final_model, self.run.final_statistics)
@@ -353,9 +365,24 @@ class Training:
             kept = f"The model of that moment cannot be saved: {reason_of(unsaved)}"
         resumable = self._checkpoints.save_last()
         if resumable is not None:
-            kept += f". It goes on at {resumable.steps} steps with: {resume_command(self.run)}"
+            kept += f". {self._how_to_go_on(resumable)}"
         self._record_failure(error, seconds)
-        raise TrainingError(f"Training failed after {steps} steps: {reason}. {kept}") from error
+        raise TrainingError(f"Training failed after {steps} steps: {reason}{self._space(error)}. {kept}") from error
+
+    def _space(self, error: BaseException) -> str:
+        """:return: what a full disk lacks"""
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f". {self._checkpoints.space()}" if is_full else ""
+
+    def _how_to_go_on(self, resumable: Checkpoint) -> str:
+        text = f"It goes on at {resumable.steps} steps with: {resume_command(self.run.path)}"
+        newer = checkpoints.newer_than(self.run, resumable)
+        if newer is None:
+            return text if resumable.exact else f"{text} (with new episodes in its environments)"
+        return (
+            f"{text} (as if it had not been stopped), or at {newer.steps} steps, with new episodes in its environments,"
+            f" with: {resume_command(newer.path)}"
+        )
 
     def _record_failure(self, error: BaseException, seconds: float) -> None:
         """On a full disk the record may have to stay as it is."""
@@ -425,9 +452,28 @@ def write_configuration(
     )
 
 
-def resume_command(run: Run) -> str:
-    """:return: the command that goes on with a run"""
-    return f"python -m rl_experiments.train --resume {shlex.quote(str(run.path))}"
+def continue_configuration(prepared: Prepared, run: Run, done: int) -> RunRecord:
+    """
+    Write how long a run is by now into the files that say what it is.
+
+    :param done: steps that it goes on from
+    :return: the record of the run, which is not written yet
+    """
+    steps = prepared.configuration.n_timesteps
+    record = RunRecord(run, RunRecord.read(run))
+    record.resume(done, shlex.join(sys.orig_argv), steps)
+    if prepared.experiment.n_timesteps > 0:
+        hyperparameters = {**run.hyperparameters, "n_timesteps": steps}
+        hyperparameters.pop("n_episodes", None)  # steps have taken their place
+        arguments = {**run.arguments, "n_timesteps": steps}
+        command = (run.config_folder / "command.txt").read_text(encoding="utf-8")
+        run.write_configuration(hyperparameters, arguments, command)
+    return record
+
+
+def resume_command(path: Path) -> str:
+    """:return: the command that goes on with a run, or from one of its checkpoints"""
+    return f"python -m rl_experiments.train --resume {shlex.quote(str(path))}"
 
 
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

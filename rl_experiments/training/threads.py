@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from rl_experiments.core.files import cache_folder, write_text
+from rl_experiments.core.processes import available_cores
 
 MEMORY_SIZE = 2000
 _REPETITIONS = 3
@@ -64,14 +65,6 @@ def candidate_counts() -> list[int]:
     while counts[-1] * 2 <= cores:
         counts.append(counts[-1] * 2)
     return counts
-
-
-def available_cores() -> int:
-    """:return: cores that this process may use"""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def free_cores(seconds: float = 0.5) -> int:

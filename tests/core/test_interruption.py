@@ -5,13 +5,7 @@ import pytest
 from rl_experiments.core import interruption
 from rl_experiments.core.interruption import Interruption
 
-
-@pytest.fixture(autouse=True)
-def same_handlers_after():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("same_handlers_after")
 
 
 def test_what_ends_right_after_a_signal_does_not_hear_the_next() -> None:

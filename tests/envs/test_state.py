@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core import pickles
 from rl_experiments.envs import EnvironmentRecipe, make_envs
-from rl_experiments.envs.state import put_state, take_state
+from rl_experiments.envs.state import end_episodes, put_state, take_state
 
 ATARI = {"env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"], "frame_stack": 4}
 CASES: dict[str, Mapping[str, Any]] = {
@@ -26,13 +26,14 @@ CASES: dict[str, Mapping[str, Any]] = {
     "Hopper-v5": {"normalize": True, "env_wrapper": ["sb3_contrib.common.wrappers.TimeFeatureWrapper"]},
     "Ant-v5": {},
     "PongNoFrameskip-v4": ATARI,
-    "ALE/Breakout-v5": ATARI,
+    "ALE/Breakout-v5": {"env_kwargs": {"repeat_action_probability": 0.0}, **ATARI},
     "toy_envs:ToyGoal-v0": {},
 }
+WITHOUT_STATE: dict[str, Mapping[str, Any]] = {"BipedalWalker-v3": {}}
 
 
 def _make(env_id: str, seed: int, vec_env: str = "dummy") -> VecEnv:
-    recipe = EnvironmentRecipe.from_hyperparameters(env_id, Hyperparameters(CASES[env_id]))
+    recipe = EnvironmentRecipe.from_hyperparameters(env_id, Hyperparameters({**CASES, **WITHOUT_STATE}[env_id]))
     env = make_envs(recipe, 2, seed, vec_env=vec_env, training=True)
     env.reset()
     return env
@@ -72,7 +73,37 @@ def test_environments_in_other_processes_go_on_alike(env_id: str) -> None:
     _check(env_id, "subproc")
 
 
-def test_a_state_that_cannot_be_had_is_named() -> None:
-    env = make_envs(EnvironmentRecipe("LunarLander-v3"), 1, 1)
+def _lacking(env_id: str) -> list[str]:
+    env = make_envs(EnvironmentRecipe(env_id), 1, 1)
     env.reset()
-    assert any(place.startswith("LunarLander/world") for place in take_state(env)[1])
+    return take_state(env)[1]
+
+
+def test_a_state_that_cannot_be_had_is_named() -> None:
+    assert any(place.startswith("LunarLander/world") for place in _lacking("LunarLander-v3"))
+    assert _lacking("ALE/Pong-v5") == ["AtariEnv: the action that it repeats by chance"]
+    assert _lacking("PongNoFrameskip-v4") == []
+
+
+@pytest.mark.parametrize("env_id", ["ALE/Breakout-v5", "BipedalWalker-v3"])
+def test_new_episodes_begin_alike_whatever_was_played_before(env_id: str) -> None:
+    """A wrapper that takes a lost life for an end would only go on, and a world of Box2D remembers what was in it."""
+    first, second = (_make(env_id, seed) for seed in (1, 2))
+    first.action_space.seed(1)
+    actions = [np.array([first.action_space.sample() for _ in range(2)]) for _ in range(300)]
+    for action in actions:
+        if first.step(action)[2].any():
+            break
+    for env in (first, second):
+        end_episodes(env)
+        env.seed(5)
+    assert np.array_equal(first.reset(), second.reset())
+    assert _play(first, actions[:80]) == _play(second, actions[:80])
+
+
+def test_the_time_of_episodes_goes_on_where_the_rest_cannot_be_had() -> None:
+    first, second = (make_envs(EnvironmentRecipe("LunarLander-v3"), 1, 1) for _ in range(2))
+    for env in (first, second):
+        env.reset()
+    put_state(second, pickles.loads(pickle.dumps(take_state(first, inside=False)[0])))
+    assert first.get_attr("t_start") == second.get_attr("t_start")

@@ -33,7 +33,7 @@ class _Anything(types.ModuleType):
 
 
 with contextlib.redirect_stdout(io.StringIO()):
-    for broken in ("huggingface_sb3.push_to_hub", "requests", "wasabi"):
+    for broken in ("huggingface_sb3.push_to_hub", "pandas", "pytablewriter", "requests", "wasabi"):
         try:
             importlib.import_module(broken)
         except ImportError:
@@ -42,10 +42,10 @@ with contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module("huggingface_sb3")
         hub = importlib.import_module("huggingface_sb3.push_to_hub")
         hub.__dict__.setdefault("generate_metadata", None)
-    imported = importlib.import_module(f"rl_zoo3.{module}")
     sys.argv = [module]
     argparse.ArgumentParser.parse_args = _capture  # type: ignore[method-assign, assignment]
     try:
+        imported = importlib.import_module(f"rl_zoo3.{module}")
         run = getattr(imported, {"push_to_hub": "main"}.get(module, module), None)
         if run is None:
             import runpy

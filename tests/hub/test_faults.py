@@ -180,18 +180,23 @@ def _try(case: Case, built: Path, workplace: Path) -> Outcome:
 
 
 @pytest.mark.timeout(900)
-def test_no_fault_loses_a_bundle(ppo_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "cases", [pytest.param(CASES[::3], id="a third"), pytest.param(CASES, id="all", marks=pytest.mark.slow)]
+)
+def test_no_fault_loses_a_bundle(
+    cases: Sequence[Case], ppo_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     built = tmp_path / "built"
     publish(
         load_agent(ppo_run), organization="club", hub_folder=built, n_eval_episodes=2, video_length=10, upload=False
     )
     with ThreadPoolExecutor(6) as pool:
-        outcomes = list(pool.map(lambda item: _try(item[1], built, tmp_path / str(item[0])), enumerate(CASES)))
+        outcomes = list(pool.map(lambda item: _try(item[1], built, tmp_path / str(item[0])), enumerate(cases)))
     wrong = [f"{outcome.case.name}: {'; '.join(outcome.faults)}" for outcome in outcomes if outcome.faults]
     arrived = sum(outcome.result is not None and outcome.result.code == 0 for outcome in outcomes)
     with capsys.disabled():
-        kept = len(CASES) - arrived
+        kept = len(cases) - arrived
         print(
-            f"\n{len(CASES)} faults: {arrived} arrived, {kept} kept and arrived later, {len(wrong)} not as they should"
+            f"\n{len(cases)} faults: {arrived} arrived, {kept} kept and arrived later, {len(wrong)} not as they should"
         )
     assert not wrong, "\n".join(wrong)

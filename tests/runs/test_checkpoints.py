@@ -16,10 +16,12 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path, "ppo", "X")
 
 
-def _write(run: Run, steps: int, score: float | None = None, content: bytes = b"content") -> checkpoints.Checkpoint:
+def _write(
+    run: Run, steps: int, score: float | None = None, content: bytes = b"content", exact: bool = True
+) -> checkpoints.Checkpoint:
     def fill(folder: Path) -> dict[str, Any]:
         (folder / "state.pkl").write_bytes(content)
-        return {"score": score}
+        return {"score": score, "exact": exact}
 
     return checkpoints.write(run, steps, fill)
 
@@ -60,6 +62,37 @@ def test_the_latest_two_and_the_best_are_kept(scores: list[float | None], kept: 
         _write(run, steps, score)
         checkpoints.prune(run)
     assert _steps(run) == kept
+
+
+@pytest.mark.parametrize(
+    ("exact", "kept", "last"),
+    [
+        ([True, True, True, False, False], [2, 3, 5], 3),
+        ([True, True, False, True], [2, 4], 4),
+        ([True, False, False], [1, 3], 1),
+        ([False, False], [2], 2),
+    ],
+)
+def test_the_newest_lies_beside_exact_ones(exact: list[bool], kept: list[int], last: int, run: Run) -> None:
+    for steps, is_exact in enumerate(exact, start=1):
+        _write(run, steps, exact=is_exact)
+        checkpoints.prune(run)
+    assert _steps(run) == kept
+    found = checkpoints.latest(run, pytest.fail)
+    assert found is not None
+    assert found.steps == last
+    newer = checkpoints.newer_than(run, found)
+    assert (newer.steps if newer else last) == kept[-1]
+    checkpoints.begin_from(run, checkpoints.read(checkpoints.checkpoints_of(run)[-1]))
+    assert _steps(run) == kept
+    assert checkpoints.read(checkpoints.checkpoints_of(run)[-1]).exact
+
+
+def test_a_run_that_goes_on_from_an_earlier_one_leaves_its_future(run: Run) -> None:
+    for steps in (1, 2, 3):
+        _write(run, steps)
+    checkpoints.begin_from(run, checkpoints.read(checkpoints.checkpoints_of(run)[1]))
+    assert _steps(run) == [1, 2]
 
 
 def test_what_a_killed_process_left_half_written_is_no_checkpoint_and_goes(run: Run) -> None:

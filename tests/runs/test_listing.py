@@ -250,13 +250,14 @@ def test_without_evaluations_it_is_read_from_its_training_episodes(zoo_run: Run)
     assert run.best_mean_reward == run.last_mean_reward
 
 
-def test_the_best_hundred_training_episodes_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("header", "more"), [("r,l,t", ""), ("r,l,t,is_success", ",True"), ("r,l,t\r", "\r")])
+def test_the_best_hundred_training_episodes_are_found(header: str, more: str, tmp_path: Path) -> None:
     rewards = [0.0] * 100 + [10.0] * 100 + [4.0] * 100
-    lines = [f"{reward},5,{time}" for time, reward in enumerate(rewards)]
+    lines = [f"{reward},5,{time}{more}" for time, reward in enumerate(rewards)]
     for index in (0, 1):  # of two environments, whose episodes end by turns
         folder = tmp_path / "dqn" / "CartPole-v1_1"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{index}.monitor.csv").write_text("\n".join(["#{}", "r,l,t", *lines[index::2], ""]))
+        (folder / f"{index}.monitor.csv").write_text("\n".join(["#{}", header, *lines[index::2], ""]))
     run = _only(tmp_path)
     assert (run.steps, run.last_mean_reward, run.best_mean_reward) == (1500, 4.0, 10.0)
 
@@ -367,6 +368,23 @@ def test_the_nearest_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     with pytest.raises(NotFoundError, match="'logs'"):
         all_runs(tmp_path / "log")
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_of_the_zoo_are_listed_in_two_seconds(zoo_run: Run, tmp_path: Path) -> None:
+    files = {file.name: file.read_bytes() for file in (zoo_run.evaluations_file, *zoo_run.monitor_files())}
+    for number in range(1, 10_001):
+        folder = tmp_path / "ppo" / f"CartPole-v1_{number}"
+        folder.mkdir(parents=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    code = (
+        f"import sys, time; from rl_experiments import list_runs; list_runs.main(['-f', {str(tmp_path)!r}]);"
+        "print(time.process_time(), file=sys.stderr)"
+    )
+    result = run_python("-c", code, cwd=ROOT)
+    assert len(result.out.splitlines()) == 10_001
+    assert float(result.err) < 2
 
 
 def test_ten_thousand_runs_are_listed_in_two_seconds_without_anything_heavy(ppo_run: Run, tmp_path: Path) -> None:

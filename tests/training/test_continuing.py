@@ -78,3 +78,25 @@ def test_a_replay_buffer_of_other_environments_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError, match=r"replay buffer .* 1 environments .* this training has 2"):
         experiment.run()
     assert not (tmp_path / "dqn" / "CartPole-v1_2").exists()
+
+
+def test_each_model_goes_on_with_the_replay_buffer_of_its_moment(tmp_path: Path, capsys) -> None:
+    first = tiny_experiment("dqn", "CartPole-v1", tmp_path, save_replay_buffer=True, n_timesteps=160, save_freq=64)
+    run = first.run().run
+    buffers = {
+        run.checkpoint(64): (run.path / "rl_model_replay_buffer_64_steps.pkl", 63),  # within a step
+        run.path / "checkpoints" / f"{64:010d}" / "model.zip": (run.path / "checkpoints" / f"{64:010d}", 64),
+        run.final_model: (run.path / "replay_buffer.pkl", 160),
+    }
+    for model, (buffer, size) in buffers.items():
+        going_on = tiny_experiment("dqn", "CartPole-v1", tmp_path, trained_agent=str(model), n_timesteps=8)
+        assert going_on.run().model.replay_buffer.size() == size + 8
+        assert f"replay buffer {buffer}\n" in capsys.readouterr().out
+
+
+def test_a_checkpoint_s_buffer_of_another_size_is_not_taken(tmp_path: Path, capsys) -> None:
+    run = tiny_experiment("dqn", "CartPole-v1", tmp_path, n_timesteps=80, save_freq=64).run().run
+    model = run.path / "checkpoints" / f"{64:010d}" / "model.zip"
+    other = tiny_experiment("dqn", "CartPole-v1", tmp_path, {"buffer_size": 77}, trained_agent=str(model))
+    other.run()
+    assert "(buffer_size was" in capsys.readouterr().out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import pytest
 
 from rl_experiments import load_agent, train
 from rl_experiments.core.errors import TrainingError
-from rl_experiments.runs import RunRecord, find_run
+from rl_experiments.runs import Run, RunRecord, find_run
+from rl_experiments.training.resuming import resume_run
 from tests.helpers.commands import CommandResult, run_module
+from tests.helpers.resuming import differences, outcome
 from tests.helpers.tiny import tiny_experiment
 
 FAULTY = "toy_faults:ToyFaulty-v0"
@@ -166,3 +171,50 @@ def test_a_failing_method_of_an_environment_is_told(tmp_path: Path) -> None:
             env.env_method("_count")
     finally:
         env.close()
+
+
+@pytest.mark.parametrize(
+    ("algo", "where", "vec_env"),
+    [("ppo", "training", "subproc"), ("dqn", "training", "dummy"), ("ppo", "eval", "dummy")],
+)
+def test_a_training_goes_on_once_the_fault_is_gone(algo: str, where: str, vec_env: str, tmp_path: Path) -> None:
+    file = tmp_path / "there"
+    kwargs = {"fault": "error", "at": 300 if where == "training" else 20, "there": str(file)}
+    name = "env_kwargs" if where == "training" else "eval_env_kwargs"
+    settings = {"n_timesteps": 700, "save_freq": 100, "eval_freq": 200, "eval_episodes": 1, "vec_env": vec_env}
+    experiments = [
+        tiny_experiment(algo, FAULTY, tmp_path / folder, {"n_envs": 1}, **settings, **{name: kwargs})
+        for folder in ("whole", "failed")
+    ]
+    whole = experiments[0].run().run
+    file.touch()
+    with pytest.raises(TrainingError, match=r"RuntimeError: the toy broke.* It goes on at \d+ steps with") as caught:
+        experiments[1].run()
+    file.unlink()
+    failed = find_run(tmp_path / "failed", algo, "ToyFaulty-v0", which="last-checkpoint")
+    assert f"--resume {failed.path}" in str(caught.value)
+    resume_run(failed.path, gym_packages=("toy_faults",))
+    assert differences(outcome(whole), outcome(failed)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_what_was_needed(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    settings: dict[str, Any] = {"n_timesteps": 1500, "save_freq": 100}
+    try:
+        with pytest.raises(
+            TrainingError, match=r"No space left.* A checkpoint needs up to .* MB are free.* It goes on"
+        ):
+            tiny_experiment("dqn", "CartPole-v1", disk, **settings).run()
+        full = find_run(disk, "dqn", "CartPole-v1", which="last-checkpoint")
+        copy = Run(tmp_path / "more" / "dqn" / full.path.name, "dqn", "CartPole-v1")
+        shutil.copytree(full.path, copy.path)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    resume_run(copy.path)
+    whole = tiny_experiment("dqn", "CartPole-v1", tmp_path / "whole", **settings).run().run
+    assert differences(outcome(whole), outcome(copy)) == []

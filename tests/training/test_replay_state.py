@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
-from rl_experiments.training.replay_state import ReplayState
+from rl_experiments.training import replay_state
+from rl_experiments.training.replay_state import Moment, ReplayState
 
 IMAGE = spaces.Box(0, 255, (4, 12, 10), np.uint8)
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
@@ -59,20 +62,18 @@ class _Filled:
             self._observation = following
             self.rows += 1
 
-    def save(self, run: Run) -> tuple[Checkpoint, dict[str, Any]]:
-        states: list[dict[str, Any]] = []
+    def save(self, run: Run, moment: Moment | None = None) -> Checkpoint:
         known: dict[str, str] = {}
+        moment = moment or self.state.take(self.rows)
 
         def write(folder: Path) -> dict[str, Any]:
-            state, linked = self.state.write(folder, self.rows)
-            states.append(state)
-            known.update(linked)
+            known.update(self.state.write(folder, moment, self.rows))
             return {}
 
-        checkpoint = checkpoints.write(run, self.rows, write, known)
+        checkpoint = checkpoints.write(run, moment.rows, write, known)
         self.state.remember(checkpoint)
         checkpoints.prune(run)
-        return checkpoint, states[0]
+        return checkpoint
 
 
 def _assert_equal(first: ReplayBuffer, second: ReplayBuffer) -> None:
@@ -91,28 +92,59 @@ def test_a_buffer_comes_back_as_it_was_and_goes_on(kind: str, steps: list[int], 
     run, first = Run(tmp_path, "dqn", "X"), _Filled(kind)
     for rows in steps:
         first.fill(rows)
-        checkpoint, state = first.save(run)
+        checkpoint = first.save(run)
     second = _Filled(kind)
-    second.state.read(checkpoint, state)
+    second.state.read(checkpoint)
     _assert_equal(first.buffer, second.buffer)
     second.rows, second._observation, second.space = first.rows, first._observation, first.space
     np.random.seed(1)
     first.fill(4)
     first.space.seed(5)
-    checkpoint, state = first.save(run)
+    checkpoint = first.save(run)
     checkpoint.check()
     third = _Filled(kind)
-    third.state.read(checkpoint, state)
+    third.state.read(checkpoint)
     _assert_equal(first.buffer, third.buffer)
+
+
+@pytest.mark.parametrize("before", [20, 50, 130])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_buffer_is_written_as_it_was_before_more_rows(kind: str, before: int, tmp_path: Path) -> None:
+    run, first, second = Run(tmp_path, "dqn", "X"), _Filled(kind), _Filled(kind)
+    first.fill(before)
+    moment, was = first.state.take(first.rows), copy.deepcopy(first.buffer)
+    first.fill(30 if before == 130 else 10)
+    checkpoint = first.save(run, moment)
+    second.state.read(checkpoint)
+    _assert_equal(was, second.buffer)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "optimized"])
+def test_rows_that_were_replaced_are_no_longer_there(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_state, "_LARGEST_COPY", 0)
+    run, filled, second = Run(tmp_path, "dqn", "X"), _Filled(kind), _Filled(kind)
+    filled.fill(70)
+    moment = filled.state.take(filled.rows)
+    filled.fill(5)
+    with pytest.raises(LookupError, match="have replaced some"):
+        filled.save(run, moment)
+    filled.save(run)
+    moment, was = filled.state.take(filled.rows), copy.deepcopy(filled.buffer)
+    filled.fill(20)
+    checkpoint = filled.save(run, moment)  # they are in the checkpoint before
+    second.state.read(checkpoint)
+    _assert_equal(was, second.buffer)
 
 
 def test_only_new_rows_are_written_and_old_ones_are_links(tmp_path: Path) -> None:
     run, filled = Run(tmp_path, "dqn", "X"), _Filled("pictures", 1000)
     filled.fill(300)
-    first, _ = filled.save(run)
+    first = filled.save(run)
     filled.fill(10)
-    second, _ = filled.save(run)
-    shared = set(first.files) & set(second.files) - {"replay.npz"}
+    second = filled.save(run)
+    shared = set(first.files) & set(second.files) - {"replay.npz", "replay.pkl"}
     assert [name for name in shared if name.startswith("replay-")] == ["replay-000000000000-000000000300.npz"]
     assert all(first.file(name).samefile(second.file(name)) for name in shared)
     (new,) = set(second.files) - set(first.files)
@@ -126,7 +158,7 @@ def test_pictures_that_repeat_are_written_once(tmp_path: Path) -> None:
         stacks = [np.stack(frames[index + offset : index + offset + 4])[None] for offset in (0, 1)]
         filled.buffer.add(stacks[0], stacks[1], np.ones((1, 1)), np.ones(1), np.zeros(1), [{}])
         filled.rows += 1
-    checkpoint, _ = filled.save(Run(tmp_path, "dqn", "X"))
+    checkpoint = filled.save(Run(tmp_path, "dqn", "X"))
     size = sum(checkpoint.file(name).stat().st_size for name in checkpoint.files)
     assert size < 1.2 * 400 * 120
 
@@ -134,6 +166,6 @@ def test_pictures_that_repeat_are_written_once(tmp_path: Path) -> None:
 def test_rows_that_are_missing_are_found(tmp_path: Path) -> None:
     filled = _Filled("vectors")
     filled.fill(20)
-    checkpoint, state = filled.save(Run(tmp_path, "dqn", "X"))
+    checkpoint = filled.save(Run(tmp_path, "dqn", "X"))
     with pytest.raises(ConfigurationError, match="lacks rows of the replay buffer"):
-        _Filled("vectors").state.read(checkpoint, {**state, "rows": 40, "pos": 40})
+        _Filled("vectors").state.read(replace(checkpoint, files={}))

@@ -20,7 +20,7 @@ from rl_experiments.runs import checkpoints, open_run
 from rl_experiments.runs.lock import holding
 from rl_experiments.training.resuming import resume_run
 from tests.helpers.commands import CommandResult
-from tests.helpers.resuming import as_killed_after, differences, outcome
+from tests.helpers.resuming import as_killed_after, complete_outcome, differences, outcome, times_that_shrink
 from tests.helpers.tiny import tiny_experiment
 
 PENDULUM = "Pendulum-v1"
@@ -61,6 +61,7 @@ SLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mujoco": ("ppo", "Hopper-v5", {"normalize": True}),
     "mujoco-off": ("td3", "Ant-v5", {"normalize": True}),
     "atari": ("dqn", "PongNoFrameskip-v4", {"learning_starts": 40, "buffer_size": 100, "batch_size": 4}),
+    "atari-sticky": ("a2c", "ALE/Breakout-v5", {}),
     "atari-on": ("a2c", "BreakoutNoFrameskip-v4", {}),
 }
 
@@ -79,7 +80,8 @@ def _check_equal(name: str, tmp_path: Path, **settings: Any) -> None:
     whole = _experiment(name, tmp_path / "whole", **settings).run().run
     killed = as_killed_after(whole, 0, tmp_path / "killed")
     resume_run(killed.path)
-    assert differences(outcome(whole), outcome(killed)) == []
+    assert differences(complete_outcome(whole), complete_outcome(killed)) == []
+    assert times_that_shrink(killed) == []
     assert json.loads((killed.path / "run.json").read_text())["status"] == "finished"
 
 
@@ -199,13 +201,36 @@ def test_callbacks_of_the_users_own_go_on(tmp_path: Path) -> None:
     assert differences(outcome(whole.run), outcome(killed)) == []
 
 
-def test_the_log_for_tensorboard_goes_on_in_its_folder(ppo: Run, tmp_path: Path) -> None:
-    whole = _experiment("ppo", tmp_path / "logs", tensorboard_log=str(tmp_path / "board")).run().run
+@pytest.mark.parametrize("name", ["ppo", pytest.param("dqn", marks=pytest.mark.slow)])
+def test_the_log_goes_on_as_if_nothing_had_happened(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"tensorboard_log": str(tmp_path / "board"), "log_interval": 2, "verbose": 1, "n_timesteps": 500}
+    whole = _experiment(name, tmp_path / "logs", **settings).run().run
     (folder,) = (tmp_path / "board").glob("*/*")
-    before = len(list(folder.iterdir()))
+    before, counts = _curves(folder), _counts(capsys.readouterr().out)
     resume_run(as_killed_after(whole, 0, tmp_path / "killed").path)
     assert list((tmp_path / "board").glob("*/*")) == [folder]
-    assert len(list(folder.iterdir())) > before
+    assert len(list(folder.iterdir())) > 1
+    assert _curves(folder) == before
+    resumed = _counts(capsys.readouterr().out)
+    assert resumed == counts[len(counts) - len(resumed) :]
+    assert resumed or name == "dqn"
+
+
+def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """:return: steps and values as TensorBoard shows them"""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    names = [name for name in events.Tags()["scalars"] if not name.startswith("time/")]
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+
+
+def _counts(out: str) -> list[str]:
+    """:return: the iterations and episodes that the terminal shows"""
+    return [line.split()[3] for line in out.splitlines() if "iterations" in line or "episodes" in line]
 
 
 @pytest.fixture(scope="module")
@@ -291,13 +316,14 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     assert differences(outcome(ppo), outcome(run)) == []
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(command: Any, ppo_run: Run, ppo: Run, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_begins_again(command: Any, ppo: Run, tmp_path: Path) -> None:
     run = as_killed_after(ppo, -1, tmp_path / "killed")
     for path in checkpoints.checkpoints_of(run):
         (path / "manifest.json").unlink()
-    result = _resume(command, "--resume", str(run.path))
-    assert result.code == 2
-    assert "has no checkpoint to resume from" in result.err
+    result = _resume(command, "--resume", str(run.path), "--verbose", "1")
+    assert result.code == 0, result.err
+    assert "at 0 of 400 steps (it has no checkpoint yet)" in result.out
+    assert differences(outcome(ppo), outcome(run)) == []
     (run.path / "run.json").unlink()
     _resume(command, "--resume", str(run.path)).assert_refused("no run.json")
 

@@ -24,7 +24,7 @@ def _start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments],
         cwd=tmp_path,
-        env=dict(os.environ),
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,7 +44,11 @@ def _wait_for(tmp_path: Path, pattern: str, process: subprocess.Popen[str]) -> P
 def _stop(process: subprocess.Popen[str], name: str) -> str:
     """Send the signal as a terminal does, to every process of the program, and wait for the end."""
     os.killpg(process.pid, getattr(signal, name))
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # shows where it stands
+        out, err = process.communicate(timeout=60)
     assert process.returncode == CODES[name], out + err
     lines = [line for line in err.splitlines() if not line.startswith("No artists")]
     assert len(lines) == 1, err

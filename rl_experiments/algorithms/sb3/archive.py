@@ -30,8 +30,8 @@ from rl_experiments.core.symbols import Trust
 
 _LARGEST_DATA = 64 << 20
 
-_MACHINE_KEYS = ["tensorboard_log"]
-"""Attributes that name places on this machine."""
+_MACHINE_KEYS = ["tensorboard_log", "dump_logs"]
+"""Attributes that name places on this machine, and a method that a training that was resumed has of its own."""
 
 _STAND_INS: dict[str, Any] = {
     # Schedules were functions in old files. An agent that only acts needs none of them; training makes new ones.

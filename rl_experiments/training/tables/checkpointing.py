@@ -14,11 +14,11 @@ from rl_experiments.algorithms.tabular.learning import Learner, LearnerState
 from rl_experiments.algorithms.tabular.table import Table, load_table, save_table
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.runs.folder import MODEL
 from rl_experiments.training.early_stopping import EarlyStopping
 from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.tables.evaluating import TableEvaluations
 
-TABLE = "table.zip"
 _EVALUATIONS = "evaluations.npz"
 _SECONDS = 10.0
 """Between two checkpoints, where nothing else is asked for: each takes some milliseconds, and loses at most so much."""
@@ -96,7 +96,7 @@ class TableCheckpoints:
         scores = self._evaluations.scores
 
         def fill(folder: Path) -> Mapping[str, Any]:
-            save_table(Table(state.values, {**self._facts, **self._state_facts(state)}), folder / TABLE)
+            save_table(Table(state.values, {**self._facts, **self._state_facts(state)}), folder / MODEL)
             np.savez(folder / _EVALUATIONS, **self._evaluations.arrays())
             return {"score": scores.get("last_mean_reward"), "monitors": {"0.monitor.csv": monitor_size}}
 
@@ -108,8 +108,8 @@ class TableCheckpoints:
         self._written_at, self._written_steps = time.monotonic(), state.steps
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put the learner, the evaluations and the schedules back."""
-        table = load_table(checkpoint.file(TABLE))
+        """Put the learner, the evaluations and the schedules back; later checkpoints go."""
+        table = load_table(checkpoint.file(MODEL))
         facts = table.facts
         self._learner.restore(LearnerState(table.values, facts["episode"], facts["steps"], facts["generator"]))
         with np.load(checkpoint.file(_EVALUATIONS), allow_pickle=False) as content:
@@ -120,6 +120,7 @@ class TableCheckpoints:
         for name, due in self._dues.items():
             due.last = facts["dues"][name]
         self._written_steps = checkpoint.steps
+        checkpoints.begin_from(self._run, checkpoint)
 
     def _state_facts(self, state: LearnerState) -> dict[str, Any]:
         return {

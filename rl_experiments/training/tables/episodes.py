@@ -16,7 +16,7 @@ class EpisodeLog:
 
     :param path: ``0.monitor.csv``
     :param env_id: for its first line
-    :param resumed: whether to go on with the file that is there
+    :param resumed: whether to go on with the file that is there; if not, it is emptied
     """
 
     def __init__(self, path: Path, env_id: str, resumed: bool) -> None:
@@ -26,7 +26,7 @@ class EpisodeLog:
             with path.open(encoding="utf-8") as stream:
                 began = float(json.loads(stream.readline()[1:]).get("t_start", began))
         self._began = began
-        self._file = path.open("a", encoding="utf-8", newline="\n")
+        self._file = path.open("a" if resumed else "w", encoding="utf-8", newline="\n")
         if self._file.tell() == 0:
             self._file.write(f"#{json.dumps({'t_start': began, 'env_id': env_id})}\nr,l,t\n")
 

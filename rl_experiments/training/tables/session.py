@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.early_stopping import EarlyStopping
-from rl_experiments.training.session import TrainingResult, resume_command, write_configuration
+from rl_experiments.training.session import TrainingResult, continue_configuration, resume_command, write_configuration
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
@@ -44,6 +43,7 @@ class TableTraining:
     :param choice: stands in the run's record; a table needs one thread
     :param stop: once it has heard a signal, the training ends with the episode
     :param start: the checkpoint of the run that it goes on from, or None
+    :param again: whether the run has begun before, and has its record
     """
 
     def __init__(
@@ -53,11 +53,12 @@ class TableTraining:
         choice: ThreadChoice,
         stop: StopRequest,
         start: Checkpoint | None = None,
+        again: bool = False,
     ) -> None:
         self.experiment, self.configuration = prepared.experiment, prepared.configuration
         self.run = run
-        self._prepared = prepared if start is None else self._as_begun(prepared)
-        self._choice, self._stop, self._start = choice, stop, start
+        self._prepared = self._as_begun(prepared) if again else prepared
+        self._choice, self._stop, self._start, self._again = choice, stop, start, again
         self._settings = prepared.settings
         self._learner = self._make_learner()
         self._evaluations = TableEvaluations(self._prepared, run, stop)
@@ -131,23 +132,24 @@ class TableTraining:
 
     def _begin(self) -> None:
         self._stop.check()
-        if self._start is None:
-            self._record = write_configuration(
-                self._prepared,
-                self.run,
-                self._choice,
-                {"learner": self._learner.name, "n_episodes": self._prepared.budget.episodes},
-            )
+        facts = {"learner": self._learner.name, "n_episodes": self._prepared.budget.episodes}
+        if self._again:
+            self._go_on(facts)
         else:
-            self._checkpoints.restore(self._start)
-            self._record = RunRecord(self.run, RunRecord.read(self.run))
-            self._record.resume(self._start.steps, shlex.join(sys.orig_argv), self.configuration.n_timesteps)
-            self._record.write()
-            self._seconds_before = float(self._record.content["timings"].get("training_seconds") or 0.0)
-            self._evaluations.write()
+            self._record = write_configuration(self._prepared, self.run, self._choice, facts)
         self._log = EpisodeLog(self.run.path / "0.monitor.csv", self.experiment.env, self._start is not None)
         self._stopping._on_training_start()
         self._written_at = time.monotonic()
+
+    def _go_on(self, facts: dict[str, Any]) -> None:
+        """From the checkpoint, or from the beginning where the run has none yet."""
+        if self._start is not None:
+            self._checkpoints.restore(self._start)
+        self._record = continue_configuration(self._prepared, self.run, self._learner.steps)
+        self._record.content.update(facts)
+        self._record.write()
+        self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
+        self._evaluations.write()
 
     def _goes_on(self) -> bool:
         stopping = self._stopping
@@ -280,7 +282,7 @@ class TableTraining:
     def _tell_how_to_resume(self) -> None:
         resumable = checkpoints.latest(self.run, to_stderr)
         if resumable is not None:
-            print(f"It goes on at {resumable.steps} steps with: {resume_command(self.run)}")
+            print(f"It goes on at {resumable.steps} steps with: {resume_command(self.run.path)}")
 
     def _fail(self, error: Exception, seconds: float) -> None:
         steps, reason = self._learner.steps, reason_of(error)
@@ -291,7 +293,7 @@ class TableTraining:
         kept = ""
         with contextlib.suppress(OSError):
             self._write_checkpoint()
-            kept = f". It goes on at {steps} steps with: {resume_command(self.run)}"
+            kept = f". It goes on at {steps} steps with: {resume_command(self.run.path)}"
         with contextlib.suppress(OSError):
             self._finish(FAILED, seconds, reason, {})
         raise TrainingError(f"Training failed after {steps} steps: {reason}{kept}") from error
