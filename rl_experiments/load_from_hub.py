@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rl_experiments.algorithms.registry import algorithm_names, names_of_runs
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, checked_choice
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.names import model_name
-
-if TYPE_CHECKING:
-    from rl_experiments.runs import Run
 
 _ZOO = "sb3"
 
@@ -93,15 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if not quiet:
         print(f"Saved to {run.path}")
-        words = ["--algo", run.algorithm, "--env", _watched_id(run, options.env), "-f", options.folder]
+        words = ["--algo", run.algorithm, "--env", options.env or run.env_id, "-f", options.folder]
         words += ["--exp-id", str(options.exp_id)] if options.exp_id else []
         print(f"Watch it with: python -m rl_experiments.enjoy {shlex.join(words)}")
     return 0
-
-
-def _watched_id(run: Run, said: str | None) -> str:
-    """A table's environment may have got another name since it was published."""
-    return run.env_id if said is None or run.algorithm == "q_learning" else said
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rl_experiments.algorithms.tabular.course import FILE, CourseModel, known_id, read_course_model
+from rl_experiments.algorithms.tabular.course import FILE, CourseModel, read_course_model
 from rl_experiments.algorithms.tabular.table import Table, save_table
 from rl_experiments.config import grammar
 from rl_experiments.core import yaml_io
@@ -57,16 +57,6 @@ def read_table(repository: RemoteRepository, name: str) -> CourseModel:
         return read_course_model(path)
     except RLExperimentsError as error:
         raise type(error)(str(error).replace(str(path), f"{name} of {repository.repo_id}")) from None
-
-
-def environment_of(model: CourseModel, env_id: str | None) -> tuple[str, list[str]]:
-    """
-    :param env_id: that the user said
-    :return: the environment as Gymnasium knows it, and what the user should know of it
-    """
-    said = env_id or model.env_id
-    found = known_id(said)
-    return found, [] if found == said else [f"Gymnasium has {said} as {found}, which is the same task"]
 
 
 def stage_table(

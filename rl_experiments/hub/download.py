@@ -148,10 +148,10 @@ def _download_table(
     """:param asked: where it is to be put, with the environment that the user said, if any"""
     repository.fetch([name, METRICS])
     model = course_download.read_table(repository, name)
-    env_id, notes = course_download.environment_of(model, asked.env_id or None)
+    env_id = asked.env_id or model.env_id
     place = replace(asked, algorithm=course_download.ALGORITHM, env_id=env_id)
     with staging(place) as staged:
-        notes += course_download.stage_table(repository, texts, staged, env_id, model)
+        notes = course_download.stage_table(repository, texts, staged, env_id, model)
         run = put(staged, place)
     for note in (*notes, *usable.warnings(run, env_id)):
         say(note)

@@ -116,16 +116,22 @@ def test_what_a_student_pushed_acts_here(people: HubServer, command: Command, tm
     add_repository(people, "bob/q-Taxi-v3", course_tables.pushed_files("Taxi-v3", q))
     loaded = command(load_from_hub, "bob/q-Taxi-v3", "-f", "logs")
     assert loaded.code == 0, loaded.err
-    assert "Gymnasium has Taxi-v3 as Taxi-v4, which is the same task" in loaded.out
     assert "It has no config.yml: wrote one with" in loaded.out
     shown = command(enjoy, "--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs", "--no-render", "--n-episodes", "3")
     assert shown.code == 0, shown.err
-    scored = evaluate(load_agent(Path("logs/q_learning/Taxi-v4_1")), n_episodes=100)
+    assert "Adapted: Taxi-v3 is played in Taxi-v4: the same map, states and rewards" in shown.err
+    scored = evaluate(load_agent(Path("logs/q_learning/Taxi-v3_1")), n_episodes=100)
     assert round(scored.mean_reward or 0, 2) == 7.56
     flags = ["--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs"]
     pushed = command(push_to_hub, *flags, "--no-upload", "--no-render")
     assert pushed.code == 0, pushed.err
     assert "7.56 +/- 2.71" in pushed.out
+    folder = Path("hub/q_learning-Taxi-v3")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(card.split("---\n")[1])["tags"][0] == "Taxi-v3"
+    assert "Scored in **Taxi-v4**, which is the same task" in card
+    assert "| trained in | `Taxi-v3` |" in card
+    assert pickle.loads((folder / "q-learning.pkl").read_bytes())["env_id"] == "Taxi-v4"
 
 
 def test_the_map_and_the_ice_of_a_student_come_along(people: HubServer, command: Command) -> None:

@@ -18,6 +18,7 @@ import pytest
 from rl_experiments import Experiment, Run, enjoy, evaluate, load_agent, train
 from rl_experiments.algorithms.tabular.table import load_table
 from rl_experiments.core import yaml_io
+from rl_experiments.runs import RunRecord, checkpoints
 from rl_experiments.training.resuming import resume_run
 from tests.helpers import course_tables
 from tests.helpers.commands import CommandResult
@@ -94,6 +95,41 @@ def test_a_killed_training_ends_as_one_that_was_not(name: str, tmp_path: Path) -
     whole = experiment(tmp_path / "whole", **settings).run().run
     killed = as_killed_after(whole, 0, tmp_path / "killed")
     assert outcome(resume_run(killed.path, verbose=0).run) == outcome(whole)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    settings = {"hyperparams": {"n_episodes": 200, "compiled": False}, "eval_freq": 700, "eval_episodes": 6}
+    whole = experiment(tmp_path / "whole", **settings).run().run
+    killed = as_killed_after(whole, -1, tmp_path / "killed")
+    before = RunRecord.read(killed)
+    assert outcome(resume_run(killed.path, verbose=0).run) == outcome(whole)
+    record = RunRecord.read(killed)
+    assert [entry["steps"] for entry in record["resumed"]] == [0]
+    kept = ("experiment_id", "hyperparameters", "learner", "n_episodes", "seed", "threads")
+    assert {name: record[name] for name in kept} == {name: before[name] for name in kept}
+    assert record["timings"]["started"] == before["timings"]["started"]
+
+
+def test_a_checkpoint_is_an_agent_and_training_goes_on_from_it(tmp_path: Path) -> None:
+    settings = {"hyperparams": {"n_episodes": 400}, "save_freq": 1000, "eval_freq": -1}
+    whole = experiment(tmp_path / "whole", **settings).run().run
+    finished = np.array(load_table(whole.final_model).values)
+    first, *_, last = checkpoints.checkpoints_of(whole)
+    agent = load_agent(whole, int(last.name)).agent
+    np.testing.assert_array_equal(agent.table.values, finished)  # type: ignore[attr-defined]
+    killed = as_killed_after(whole, 1, tmp_path / "killed")
+    again = checkpoints.folder_of(killed) / first.name
+    np.testing.assert_array_equal(load_table(resume_run(again, verbose=0).run.final_model).values, finished)
+
+
+def test_a_longer_run_is_longer_in_all_of_its_files(tmp_path: Path) -> None:
+    run = experiment(tmp_path, hyperparams={"n_episodes": 10}, eval_freq=-1).run().run
+    longer = resume_run(run.path, n_timesteps=2000, verbose=0).run
+    content = yaml_io.read(longer.config_folder / "config.yml")
+    assert (content["n_timesteps"], content.get("n_episodes")) == (2000, None)
+    record = RunRecord.read(longer)
+    assert (record["n_timesteps"], record["n_episodes"]) == (2000, None)
+    assert record["steps"] >= 2000
 
 
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:

@@ -72,15 +72,6 @@ def leaderboard_name(env_id: str, kwargs: Mapping[str, Any]) -> str:
     return _SAME_TASK.get(name, course_name(env_id, kwargs))
 
 
-def known_id(env_id: str) -> str:
-    """:return: the id under which the installed Gymnasium has what the course calls so"""
-    import gymnasium as gym
-
-    if env_id in gym.registry:
-        return env_id
-    return next((ours for ours, listed in _SAME_TASK.items() if listed == env_id), env_id)
-
-
 @dataclass(frozen=True)
 class CourseModel:
     """
