@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,14 @@ def test_transitions_are_those_of_the_environment() -> None:
     assert transitions.targets[here].tolist() == [14, 15, 10]
     assert transitions.rewards[here].tolist() == [0.0, 1.0, 0.0]
     assert transitions.terminal[here].tolist() == [False, True, False]
+
+
+def test_the_zoo_may_be_imported_in_the_same_process() -> None:
+    program = (
+        "import gymnasium as gym\n"
+        "from rl_experiments.algorithms.tabular.transitions import read_transitions\n"
+        "import rl_zoo3.gym_patches\n"
+        "print(read_transitions(gym.make('FrozenLake-v1')).n_states)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["16"]

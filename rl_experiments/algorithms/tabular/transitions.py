@@ -14,6 +14,8 @@ _TRIED_STEPS = 500
 _SEED = 0
 _NEUTRAL = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers that change no transition before the last."""
+_ZOOS_TIME_LIMIT = ("rl_zoo3.gym_patches", "PatchedTimeLimit")
+"""What Gymnasium has in place of TimeLimit once this process has imported the zoo."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ def read_transitions(env: gym.Env) -> Transitions:
         raise NoTransitions("it exposes no table of transitions")
     layer = env
     while isinstance(layer, gym.Wrapper):
-        if type(layer) not in _NEUTRAL:
-            raise NoTransitions(f"the wrapper {type(layer).__name__} may change what its table says")
+        kind = type(layer)
+        if kind not in _NEUTRAL and (kind.__module__, kind.__name__) != _ZOOS_TIME_LIMIT:
+            raise NoTransitions(f"the wrapper {kind.__name__} may change what its table says")
         layer = layer.env
     if getattr(inner, "fickle_passenger", False):
         raise NoTransitions("the passenger's change of mind is not in its table")
