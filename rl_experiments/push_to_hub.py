@@ -29,7 +29,7 @@ def build_parser() -> Parser:
     ours(
         "--gym-packages", metavar="NAME", nargs="+", default=[], help="Packages to import, that register environments."
     )
-    ours("--n-eval-episodes", metavar="N", type=int, default=10, help="Episodes of the evaluation.")
+    ours("--n-eval-episodes", metavar="N", type=int, help="Episodes of the evaluation (default: 10; 100 for tables).")
     ours("--all-checkpoints", action="store_true", help="Publish each checkpoint too; the best model is the main one.")
     ours("--hub-folder", metavar="FOLDER", default="hub", help="Where the folder to upload is built.")
     ours("--no-upload", action="store_true", help="Build the folder, and do not upload it.")

@@ -614,6 +614,113 @@ def checkpoint_row(
     )
 
 
+# Tables
+
+TABLES = '''
+"""25,000 episodes of Taxi with the hyperparameters of the Deep RL Course, by one of three ways."""
+import json
+import sys
+import time
+
+began = time.perf_counter()
+way, episodes = sys.argv[1], int(sys.argv[2])
+import gymnasium
+
+env = gymnasium.make("Taxi-v4", max_episode_steps=99, disable_env_checker=way != "course")
+if way == "course":
+    import random
+
+    import numpy
+
+    table = numpy.zeros((500, 6))
+
+    def choose(state, epsilon):
+        return numpy.argmax(table[state][:]) if random.uniform(0, 1) > epsilon else env.action_space.sample()
+
+    steps, learning = 0, time.perf_counter()
+    for episode in range(episodes):
+        epsilon = 0.05 + 0.95 * numpy.exp(-0.005 * episode)
+        state, _ = env.reset()
+        for _ in range(99):
+            action = choose(state, epsilon)
+            following, reward, terminated, truncated, _ = env.step(action)
+            table[state][action] = table[state][action] + 0.7 * (
+                reward + 0.95 * numpy.max(table[following]) - table[state][action]
+            )
+            steps += 1
+            if terminated or truncated:
+                break
+            state = following
+else:
+    from rl_experiments.algorithms.tabular.algorithm import Budget, QLearning
+    from rl_experiments.algorithms.tabular.compiled import CompiledLearner
+    from rl_experiments.algorithms.tabular.stepping import SteppingLearner
+    from rl_experiments.algorithms.tabular.transitions import read_transitions
+
+    settings, budget = QLearning(decay_rate=0.005), Budget(episodes)
+    if way == "stepping":
+        learner = SteppingLearner(env, settings, budget, 0)
+    else:
+        learner = CompiledLearner(read_transitions(env), settings, Budget(1), 0)
+        learner.advance(1)  # compiled, or read from the disk
+        learner = CompiledLearner(read_transitions(env), settings, budget, 0)
+    learning = time.perf_counter()
+    learner.advance(10**12)
+    steps = learner.steps
+    if way == "seeds":
+        learning = time.perf_counter()
+        from rl_experiments.algorithms.tabular.compiled import learn_many
+
+        steps = sum(one.steps for one in learn_many(read_transitions(env), settings, budget, range(20)))
+ended = time.perf_counter()
+print(json.dumps({"steps": steps, "learning": ended - learning, "whole": ended - began}))
+'''
+"""Times from the first line of a new process on, so that imports and compiling count."""
+_WAYS = {
+    "the course's loop": ("course", False),
+    "stepping": ("stepping", False),
+    "compiled, first time": ("compiled", True),
+    "compiled, from the disk": ("compiled", False),
+    "compiled, 20 seeds": ("seeds", False),
+}
+
+
+def tables(plan: Plan) -> Iterator[Row]:
+    """25,000 episodes of Taxi, each way in turn."""
+    script = plan.new_folder() / "tables.py"
+    script.write_text(TABLES, encoding="utf-8")
+    kept = plan.new_folder()
+    episodes = 25_000 if plan.seconds >= 5 else 2_500
+    rounds: list[dict[str, dict[str, float]]] = []
+    for number in range(plan.rounds + 1):
+        say(f"tables: round {number}")
+        measured = {}
+        for name, (way, is_first) in _WAYS.items():
+            env = child_environment(plan.new_folder() if is_first else kept)
+            done = run_child([str(script), way, str(episodes)], env, plan.folder)
+            if done.returncode:
+                raise BenchmarkError(f"tables, {name}: {done.stderr[-500:]}")
+            measured[name] = json.loads(done.stdout)
+        rounds.append(measured)
+    for name in _WAYS:
+        # The first round fills the memory of compiled code.
+        pairs = [(measured[name], measured["the course's loop"]) for measured in rounds[1:]]
+        speeds = [ours["steps"] / ours["learning"] for ours, _ in pairs]
+        ratios = [speed / (loop["steps"] / loop["learning"]) for speed, (_, loop) in zip(speeds, pairs, strict=True)]
+        faster = [loop["whole"] / ours["whole"] for ours, loop in pairs]
+        yield Row(
+            f"Q-learning on Taxi-v4, {episodes:,} episodes",
+            {
+                "way": name,
+                "steps per second": f"{median(speeds):,.0f}",
+                "times the course's": f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+                "whole process, s": f"{median(ours['whole'] for ours, _ in pairs):.2f}",
+                "times faster than the course's": f"{median(faster):.2f} ({min(faster):.2f} to {max(faster):.2f})",
+            },
+            {"rounds": [measured[name] for measured in rounds[1:]], "ratios": ratios, "faster": faster},
+        )
+
+
 # Everything together
 
 
@@ -621,6 +728,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
     **{name: partial(training, case) for name, case in CASES.items()},
     "checkpoints": checkpoints,
+    "tables": tables,
 }
 
 

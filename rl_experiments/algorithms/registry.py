@@ -80,9 +80,12 @@ def register(algorithm: Algorithm) -> Algorithm:
     return algorithm
 
 
-def algorithm_names() -> list[str]:
-    """:return: what ``--algo`` takes, sorted"""
-    return sorted(_REGISTRY)
+def algorithm_names(backend: str | None = None) -> list[str]:
+    """
+    :param backend: only those that it trains; all if None
+    :return: what ``--algo`` takes, sorted
+    """
+    return sorted(name for name, entry in _REGISTRY.items() if backend in (None, entry.backend))
 
 
 def names_of_runs() -> list[str]:
@@ -134,6 +137,14 @@ for _algorithm in (
         frozenset({"Discrete", "MultiDiscrete", "MultiBinary"}),
         "PPO with invalid actions masked (Huang and Ontanon 2022)",
         masked=True,
+    ),
+    Algorithm(
+        "q_learning",
+        "rl_experiments.algorithms.tabular.QLearning",
+        DISCRETE,
+        "Q-learning with a table (Watkins 1989)",
+        dict_observations=False,
+        backend="tabular",
     ),
     Algorithm("qrdqn", "sb3_contrib.QRDQN", DISCRETE, "Quantile regression DQN (Dabney et al. 2018)", off_policy=True),
     Algorithm("sac", "stable_baselines3.SAC", CONTINUOUS, "Soft actor-critic (Haarnoja et al. 2018)", off_policy=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ def zoo_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def find_block(algorithm: str, env_id: str, is_atari: bool, conf_file: str | None = None) -> Block:
+def find_block(
+    algorithm: str, env_id: str, is_atari: bool, conf_file: str | None = None, names: Sequence[str] = ()
+) -> Block:
     """
     Look hyperparameters up: the exact id, then ``atari``, then ``default``.
 
@@ -61,25 +63,35 @@ def find_block(algorithm: str, env_id: str, is_atari: bool, conf_file: str | Non
     :param env_id: the environment as Gymnasium knows it, with or without a ``module:`` prefix
     :param is_atari: whether the ``atari`` block applies
     :param conf_file: a .yml or .yaml file, a .py file or a module with a dictionary ``hyperparams``; or the
-        ``config.yml`` of a run
+        ``config.yml`` of a run. ``FILE#BLOCK`` takes the block of this name
+    :param names: of blocks that come before the id
     :raises NotFoundError: if no source has a block
     """
-    sources = [_of_one_run(*_read_source(conf_file))] if conf_file else _shipped_sources(algorithm)
+    file, _, chosen = (conf_file or "").rpartition("#") if _names_block(conf_file) else (conf_file or "", "", "")
+    sources = [_of_one_run(*_read_source(file))] if file else _shipped_sources(algorithm)
     bare_id = env_id.rpartition(":")[2]
-    for key in dict.fromkeys([env_id, bare_id, *(["atari"] if is_atari else []), "default"]):
+    keys = [chosen] if chosen else [*names, env_id, bare_id, *(["atari"] if is_atari else []), "default"]
+    for key in dict.fromkeys(keys):
         for name, blocks in sources:
             if key in blocks:
                 return Block(_as_block(blocks[key], key, name), f"{name}, block {key}", key)
-    names = " and ".join(name for name, _ in sources)
+    named = " and ".join(name for name, _ in sources)
     known = {key for _, blocks in sources for key in blocks}
+    if chosen:
+        raise NotFoundError(f"There is no block '{chosen}' in {named or file}.{hint(chosen, known)}")
     raise NotFoundError(
-        f"No hyperparameters for {algorithm} on {env_id} in {names or 'any file'}.{hint(bare_id, known)}"
+        f"No hyperparameters for {algorithm} on {env_id} in {named or 'any file'}.{hint(bare_id, known)}"
     )
+
+
+def _names_block(conf_file: str | None) -> bool:
+    """``FILE#BLOCK``, unless there is a file whose name has such a sign."""
+    return conf_file is not None and "#" in conf_file and not Path(conf_file).exists()
 
 
 def _of_one_run(name: str, blocks: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The ``config.yml`` of a run holds one block, and no name for it."""
-    is_one_block = isinstance(blocks.get("policy"), str) and not any(
+    is_one_block = (isinstance(blocks.get("policy"), str) or "max_steps" in blocks) and not any(
         isinstance(it, Mapping) and "policy" in it for it in blocks.values()
     )
     return name, {"default": blocks} if is_one_block else blocks

@@ -61,12 +61,13 @@ class _Maker:
             leave_signals_to_the_parent()
         return make_bare(self.recipe, kwargs)
 
-    def wrap(self, env: gym.Env) -> gym.Env:
+    def wrap(self, env: gym.Env, checked: bool = True) -> gym.Env:
         """The wrappers that stand around Monitor."""
         for name, kwargs in self.recipe.wrappers:
             wrapper = import_symbol(name, self.recipe.trust, "env_wrapper", gym.Wrapper)
             env = _put_around(env, wrapper, name, kwargs)
-        check_observation_space(self.recipe.env_id, env.observation_space)
+        if checked:
+            check_observation_space(self.recipe.env_id, env.observation_space)
         return offer_state(self.outermost(env) if self.outermost else env)
 
 
@@ -99,6 +100,17 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
             ) from error
         shown = f" with {dict(arguments)}" if arguments else ""
         raise ConfigurationError(f"{recipe.env_id} cannot be made{shown}: {reason_of(error)}") from error
+
+
+def make_one(recipe: EnvironmentRecipe, checked: bool = True, **kwargs: Any) -> gym.Env:
+    """
+    Make a single environment with the recipe's wrappers, without Monitor and outside any vector.
+
+    :param checked: refuse observations that no algorithm of SB3 takes
+    :param kwargs: further arguments of ``gymnasium.make``
+    """
+    maker = _Maker(recipe, None, False)
+    return maker.wrap(maker.make(**kwargs), checked)
 
 
 def make_envs(

@@ -75,6 +75,7 @@ class EnvironmentRecipe:
             normalize=hyperparameters.normalize,
             monitor_kwargs=_monitor_kwargs(env_id, hyperparameters),
             gym_packages=tuple(gym_packages),
+            max_episode_steps=_longest_episode(env_id, hyperparameters),
             trust=named,
         )
 
@@ -159,6 +160,18 @@ def _monitor_kwargs(env_id: str, hyperparameters: Hyperparameters) -> dict[str, 
                 )
             kwargs[name] = tuple(words)
     return kwargs
+
+
+def _longest_episode(env_id: str, hyperparameters: Hyperparameters) -> int | None:
+    """``max_steps`` of a table method: a time limit that shortens the environment's own."""
+    value = hyperparameters.get("max_steps")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"max_steps must be a whole number above 0, but got {value!r} ({hyperparameters.origin('max_steps')})"
+        )
+    return min(value, registry.find_spec(env_id).max_episode_steps or value)
 
 
 def _frame_stack(hyperparameters: Hyperparameters) -> int | None:

@@ -29,6 +29,11 @@ def check_observation_space(env_id: str, space: spaces.Space) -> None:
         )
 
 
+def is_counted(space: spaces.Space) -> bool:
+    """Whether its elements are whole numbers from 0 on."""
+    return isinstance(space, spaces.Discrete) and int(space.start) == 0
+
+
 def bytes_of(space: spaces.Space) -> int:
     """:return: the size of one element as arrays hold it"""
     if isinstance(space, spaces.Dict):

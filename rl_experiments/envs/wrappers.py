@@ -8,11 +8,13 @@ Wrappers that YAML files name, under the zoo's names (``rl_zoo3.wrappers.X``) or
 - ``ActionNoiseWrapper``, ``ActionSmoothingWrapper``, ``DelayedRewardWrapper``: make a task harder
 - ``HistoryWrapper``, ``HistoryWrapperObsDict``: past observations and actions in the observation
 - ``MaskVelocityWrapper``: hide the velocities
+- ``NumberedSpaces``: observations that are tuples of whole numbers, and actions, counted from 0
 - ``TimeFeatureWrapper``: the remaining time in the observation (sb3-contrib's)
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -31,6 +33,7 @@ __all__ = [
     "HistoryWrapper",
     "HistoryWrapperObsDict",
     "MaskVelocityWrapper",
+    "NumberedSpaces",
     "TimeFeatureWrapper",
     "TruncatedOnSuccessWrapper",
     "YAMLCompatResizeObservation",
@@ -294,3 +297,57 @@ class MaskVelocityWrapper(gym.ObservationWrapper):
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """The observation with zeros for velocities."""
         return observation * self.mask
+
+
+class NumberedSpaces(gym.Wrapper):
+    """
+    One number in place of an observation that is a tuple of whole numbers, as in Blackjack; the last part counts
+    fastest, as in an array with one axis for each part. Actions are counted from 0.
+
+    :param env: with observations of Discrete, MultiDiscrete or a Tuple of these, and Discrete actions
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        sizes, self._starts = part_sizes(env.observation_space)
+        self._strides = [math.prod(sizes[index + 1 :]) for index in range(len(sizes))]
+        self._first_action = int(env.action_space.start)  # type: ignore[attr-defined]
+        self.observation_space = spaces.Discrete(math.prod(sizes))
+        self.action_space = spaces.Discrete(int(env.action_space.n))  # type: ignore[attr-defined]
+
+    def reset(self, **kwargs: Any) -> Reset:
+        """Number the first observation."""
+        observation, info = self.env.reset(**kwargs)
+        return self._number(observation), info
+
+    def step(self, action: Any) -> Step:
+        """Number the observation."""
+        observation, reward, terminated, truncated, info = self.env.step(int(action) + self._first_action)
+        return self._number(observation), float(reward), terminated, truncated, info
+
+    def _number(self, observation: Any) -> int:
+        if len(self._strides) == 1:
+            parts: list[int] = [int(np.ravel(observation)[0])]
+        elif isinstance(observation, tuple):
+            parts = [int(part) for whole in observation for part in np.ravel(whole)]
+        else:
+            parts = [int(part) for part in np.ravel(observation)]
+        return sum(
+            (part - start) * stride for part, start, stride in zip(parts, self._starts, self._strides, strict=True)
+        )
+
+
+def part_sizes(space: spaces.Space) -> tuple[list[int], list[int]]:
+    """
+    :param space: Discrete, MultiDiscrete or a Tuple of these
+    :return: how many values each part has, and the first of them
+    :raises ConfigurationError: for another space
+    """
+    if isinstance(space, spaces.Discrete):
+        return [int(space.n)], [int(space.start)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [int(size) for size in space.nvec.ravel()], [int(start) for start in np.ravel(space.start)]
+    if not isinstance(space, spaces.Tuple) or not space.spaces:
+        raise ConfigurationError(f"NumberedSpaces numbers Discrete and MultiDiscrete observations, and got {space}")
+    sizes, starts = zip(*map(part_sizes, space.spaces), strict=True)
+    return [size for part in sizes for size in part], [start for part in starts for start in part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from rl_experiments.envs.rendering import has_screen
 from rl_experiments.evaluation.evaluating import ending_recipe, recipe_of, seed_everything, without_window
 from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
 from rl_experiments.evaluation.playing import Game, Step
+from rl_experiments.evaluation.seeding import SeededEpisodes, seeds_of
 from rl_experiments.evaluation.statistics import Evaluation
 
 
@@ -56,7 +58,8 @@ def watch(
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
-    env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say)
+    seeds = seeds_of(agent, seed, n_envs) if n_episodes is not None else ()
+    env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say, seeds)
     try:
         check_spaces(agent, env, recipe.env_id)
         if norm_reward:
@@ -86,9 +89,17 @@ def _open(
     render: bool,
     monitor_folder: Path | None,
     say: Callable[[str], None],
+    seeds: tuple[int, ...] = (),
 ) -> tuple[VecEnv, bool]:
     """:return: the environments, and whether they draw in a window"""
-    vec_env = "subproc" if n_envs > 1 else "dummy"
+    make = functools.partial(
+        make_envs,
+        n_envs=n_envs,
+        seed=seed,
+        vec_env="subproc" if n_envs > 1 else "dummy",
+        monitor_folder=monitor_folder,
+        outermost=functools.partial(SeededEpisodes, seeds=seeds) if seeds else None,
+    )
     mode = recipe.kwargs.get("render_mode", "human")
     plain = without_window(recipe)
     wanted = render and mode is not None
@@ -97,12 +108,10 @@ def _open(
         wanted = False
     if wanted:
         try:
-            return make_envs(
-                plain.with_kwargs(render_mode=mode), n_envs, seed, vec_env=vec_env, monitor_folder=monitor_folder
-            ), mode == "human"
+            return make(plain.with_kwargs(render_mode=mode)), mode == "human"
         except (RLExperimentsError, OSError, RuntimeError) as error:
             say(f"The environment cannot be drawn here ({error}): the agent acts without it")
-    return make_envs(plain, n_envs, seed, vec_env=vec_env, monitor_folder=monitor_folder), False
+    return make(plain), False
 
 
 def _draws(env: VecEnv, say: Callable[[str], None]) -> bool:

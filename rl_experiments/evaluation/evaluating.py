@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec
 from rl_experiments.evaluation.explaining import check_spaces, play_to_the_end
 from rl_experiments.evaluation.playing import Game, Step
+from rl_experiments.evaluation.seeding import SeededEpisodes, seeds_of
 from rl_experiments.evaluation.statistics import Evaluation
 
 LONGEST_EPISODE = 100_000
@@ -36,7 +38,8 @@ def evaluate(
     :param recipe: the environment; the agent's own if None
     :param n_episodes: episodes to play
     :param n_envs: environments at once
-    :param seed: seed of the first environment and of the sampled actions; the i-th environment gets ``seed + i``
+    :param seed: seed of the first environment and of the sampled actions; the i-th environment gets ``seed + i``. An
+        agent with fixed seeds for its episodes (``eval_seed``) is scored with these while the seed is 0
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides (samples for Atari
         and MiniGrid)
     :param show_progress: draw a bar, if the output is a terminal
@@ -49,7 +52,9 @@ def evaluate(
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
     ended = 0
-    env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed)
+    seeds = seeds_of(agent, seed, n_envs)
+    outermost = functools.partial(SeededEpisodes, seeds=seeds) if seeds else None
+    env = make_envs(ending_recipe(without_window(recipe)), n_envs, seed, outermost=outermost)
     try:
         check_spaces(agent, env, recipe.env_id)
         with progress_bar(n_episodes, "evaluating", "episode", show_progress) as bar:

@@ -11,8 +11,6 @@ from typing import Any
 import jinja2
 
 from rl_experiments.algorithms import get_algorithm
-from rl_experiments.algorithms.sb3 import read_data
-from rl_experiments.algorithms.sb3.recognizing import was_written_with_gym
 from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.evaluation import Evaluation
@@ -28,7 +26,7 @@ from rl_experiments.hub.scrubbing import (
 from rl_experiments.runs import LoadedAgent, RunRecord
 
 _DEFAULTS = {"--eval-freq": 25_000, "--eval-episodes": 5, "--n-eval-envs": 1}
-_TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -54,34 +52,17 @@ class CardFacts:
     evaluated_with: Mapping[str, Any] = field(default_factory=dict)
 
 
-def front_matter(algorithm: str, env_id: str, facts: CardFacts) -> dict[str, Any]:
-    """
-    :return: the metadata that the Hub and its leaderboards read; the tag and the dataset are the exact environment id.
-        The course's leaderboard reads mean and standard deviation from the value, ``268.50 +/- 78.17``
-    """
-    tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3", *facts.tags]
-    metadata: dict[str, Any] = {"library_name": "stable-baselines3", "tags": list(dict.fromkeys(tags))}
-    if facts.license:
-        metadata["license"] = facts.license
-    if facts.evaluation is not None and facts.evaluation.episodes:
-        score = score_text(facts.evaluation)
-        metadata["model-index"] = [
-            {
-                "name": get_algorithm(algorithm).class_name,
-                "results": [
-                    {
-                        "task": {"type": "reinforcement-learning", "name": "reinforcement-learning"},
-                        "dataset": {"name": env_id, "type": env_id},
-                        "metrics": [{"type": "mean_reward", "value": score, "name": "mean_reward", "verified": False}],
-                    }
-                ],
-            }
-        ]
-    return metadata
+def front_matter(contents: Contents, bundle: Bundle, facts: CardFacts) -> dict[str, Any]:
+    """:return: the metadata of the card, with the tags and the licence that were wished for"""
+    has_score = facts.evaluation is not None and facts.evaluation.episodes
+    metadata = contents.front_matter(bundle, score_text(facts.evaluation) if has_score else None)
+    metadata["tags"] = list(dict.fromkeys([*metadata["tags"], *facts.tags]))
+    return {**metadata, **({"license": facts.license} if facts.license else {})}
 
 
-def score_text(evaluation: Evaluation) -> str:
+def score_text(evaluation: Evaluation | None) -> str:
     """:return: mean and standard deviation, as leaderboards expect them"""
+    assert evaluation is not None
     return f"{evaluation.mean_reward:.2f} +/- {evaluation.std_reward:.2f}"
 
 
@@ -96,12 +77,12 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
     record = _record(agent)
     versions = record.get("versions")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATE.parent),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         keep_trailing_newline=True,
         autoescape=False,
         undefined=jinja2.StrictUndefined,
     )
-    body = environment.get_template(_TEMPLATE.name).render(
+    body = environment.get_template(contents.template).render(
         adapted=agent.adapted,
         algorithm=algorithm,
         bundle=bundle,
@@ -113,7 +94,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         git_commit=record.get("git_commit"),
         has_statistics=agent.saved.statistics is not None,
         hyperparameters=_rows(published_hyperparameters(run)),
-        model_file=f"{contents.name}.zip",
+        model_file=contents.model_file,
         evaluated_with=[f"{key}: {_cell(grammar.to_text(value))}" for key, value in facts.evaluated_with.items()],
         packages=packages(agent),
         no_replay_because=scrubbed_text(facts.no_replay_because or ""),
@@ -122,16 +103,17 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         replay=facts.replay,
         replay_url=_replay_url(bundle, facts.replay),
         is_ours=bool(record),
-        is_of_gym=was_written_with_gym(read_data(agent.saved.path)),
         saved=agent.saved,
         score=score_text(facts.evaluation) if facts.evaluation is not None else "",
         section=lambda name, caller: card_text.section(name, caller()),
         trained_in=run.env_id.rpartition(":")[2],
         training_command=None if agent.recipe.goal_in_observation else training_command(agent, record),
         versions=versions if isinstance(versions, Mapping) else {},
+        **contents.card_values(record),
+        has_picture=(bundle.folder / "q_table.png").is_file(),
     )
     text = f"{body.rstrip()}\n\n{card_text.files_section(files)}\n"
-    return card_text.join(front_matter(agent.algorithm, env_id, facts), text)
+    return card_text.join(front_matter(contents, bundle, facts), text)
 
 
 def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
@@ -142,7 +124,7 @@ def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
     threads = record.get("threads")
     numbers = {
         "--seed": record.get("seed", arguments.get("seed")),
-        "-n": record.get("n_timesteps", arguments.get("n_timesteps")),
+        "-n": None if record.get("n_episodes") else record.get("n_timesteps", arguments.get("n_timesteps")),
         "--num-threads": threads.get("count") if isinstance(threads, Mapping) else None,
         # Evaluations with sampled actions draw from the same random numbers.
         "--eval-freq": arguments.get("eval_freq"),

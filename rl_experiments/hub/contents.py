@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
+from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.sb3 import read_data
+from rl_experiments.algorithms.sb3.recognizing import was_written_with_gym
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError, UntrustedError
 from rl_experiments.core.files import replacing, sha256_of, write_bytes, write_text
@@ -46,6 +49,41 @@ class Contents:
 
     agent: LoadedAgent
     all_checkpoints: bool = False
+
+    fps: ClassVar[float | None] = None
+    """Frames a second of the replay; real time if None."""
+    template: ClassVar[str] = "model_card.md.jinja"
+    """Of the card."""
+
+    @property
+    def model_file(self) -> str:
+        """The file that readers load."""
+        return f"{self.name}.zip"
+
+    def result_facts(self) -> dict[str, Any]:
+        """:return: what ``results.json`` says beside the score"""
+        return {}
+
+    def front_matter(self, bundle: Bundle, score: str | None) -> dict[str, Any]:
+        """
+        :param score: mean and standard deviation, None where there are none
+        :return: the metadata that the Hub and its leaderboards read; the tag and the dataset are the exact id of the
+            environment that is played. The course's leaderboard reads mean and standard deviation from the value,
+            ``268.50 +/- 78.17``
+        """
+        env_id = self.agent.recipe.env_id.rpartition(":")[2]
+        tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
+        metadata: dict[str, Any] = {"library_name": "stable-baselines3", "tags": tags}
+        if score is not None:
+            metadata["model-index"] = model_index(get_algorithm(self.agent.algorithm).class_name, env_id, score)
+        return metadata
+
+    def card_values(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        :param record: of the run
+        :return: what the card's template needs beside what all cards have
+        """
+        return {"is_of_gym": was_written_with_gym(read_data(self.agent.saved.path))}
 
     @property
     def name(self) -> str:
@@ -92,12 +130,16 @@ class Contents:
 
     def _write(self, folder: Path) -> Iterator[Path]:
         for name, source in self.copies().items():
-            yield _copy(source, folder / name)
+            yield copy_file(source, folder / name)
         archive = folder / f"{self.name}.zip"
         yield from _unzip(archive, folder / self.name)
         weights = write_safetensors(archive, folder / WEIGHTS, self.agent)
         if weights is not None:
             yield weights
+        yield from self._write_texts(folder)
+
+    def _write_texts(self, folder: Path) -> Iterator[Path]:
+        """Configuration, metrics and the learning curve."""
         for name, text in self.texts().items():
             write_text(folder / name, text)
             yield folder / name
@@ -110,13 +152,32 @@ class Contents:
             yield folder / CURVE
 
 
-def write_results(bundle: Bundle, evaluation: Evaluation) -> Path:
+def model_index(name: str, env_name: str, score: str) -> list[dict[str, Any]]:
+    """
+    :param name: of the model
+    :param env_name: as the leaderboards list it
+    :return: the score as the Hub reads it
+    """
+    task = {"type": "reinforcement-learning", "name": "reinforcement-learning"}
+    metric = {"type": "mean_reward", "value": score, "name": "mean_reward", "verified": False}
+    return [
+        {
+            "name": name,
+            "results": [{"task": task, "dataset": {"name": env_name, "type": env_name}, "metrics": [metric]}],
+        }
+    ]
+
+
+def write_results(bundle: Bundle, evaluation: Evaluation, facts: Mapping[str, Any]) -> Path:
     """
     Write the evaluation under the zoo's keys, and all of its episodes.
 
     A return that is no finite number is null, because JSON has none.
+
+    :param facts: what is told beside it
     """
     content = {
+        **facts,
         "mean_reward": evaluation.mean_reward,
         "std_reward": evaluation.std_reward,
         "is_deterministic": evaluation.deterministic,
@@ -172,7 +233,8 @@ def _no_link(path: Path) -> Path:
     return path
 
 
-def _copy(source: Path, target: Path) -> Path:
+def copy_file(source: Path, target: Path) -> Path:
+    """:return: the copy; a symbolic link is refused"""
     with replacing(target) as temporary:
         shutil.copyfile(_no_link(source), temporary)
     return target

@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import replacing, write_text
 from rl_experiments.core.interruption import ended_by_signals
 from rl_experiments.core.names import model_name
-from rl_experiments.hub import identifying, usable
+from rl_experiments.hub import course_download, identifying, usable
 from rl_experiments.hub.identifying import ARGUMENTS, CARD, METRICS
 from rl_experiments.hub.placing import Place, put, staging, unpack_metrics
 from rl_experiments.hub.remote import DEADLINE, DownloadError, RemoteRepository, parse_repo_id
@@ -116,6 +117,11 @@ def download_repository(
         )
         repository.fetch([*_TEXTS, CARD], largest=_LARGEST_TEXT)
         texts = {name: _checked_text(repository, name) for name in _TEXTS}
+        table = course_download.table_file(repository, algorithm, file_name)
+        if table is not None:
+            return _download_table(
+                repository, table, texts, Place(Path(log_folder), "", env_id or "", exp_id, force), say
+            )
         model, claims = _choose_model(repository, algorithm, env_id, file_name)
         if env_id is None:
             env_id = usable.known_id(_found_out(claims.environment, repo_id))
@@ -127,6 +133,26 @@ def download_repository(
             _stage_files(repository, model, staged)
             notes = _stage_what_is_missing(texts, staged, env_id, data)
             run = put(staged, place)
+    for note in (*notes, *usable.warnings(run, env_id)):
+        say(note)
+    return run
+
+
+def _download_table(
+    repository: RemoteRepository,
+    name: str,
+    texts: Mapping[str, Mapping[str, Any] | None],
+    asked: Place,
+    say: Callable[[str], None],
+) -> Run:
+    """:param asked: where it is to be put, with the environment that the user said, if any"""
+    repository.fetch([name, METRICS])
+    model = course_download.read_table(repository, name)
+    env_id = asked.env_id or model.env_id
+    place = replace(asked, algorithm=course_download.ALGORITHM, env_id=env_id)
+    with staging(place) as staged:
+        notes = course_download.stage_table(repository, texts, staged, env_id, model)
+        run = put(staged, place)
     for note in (*notes, *usable.warnings(run, env_id)):
         say(note)
     return run

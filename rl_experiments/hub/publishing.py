@@ -27,6 +27,7 @@ from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED
 from rl_experiments.hub.publication import Publication, PublishingError, Wishes
 from rl_experiments.hub.scrubbing import without_render_mode
 from rl_experiments.hub.stages import Stages
+from rl_experiments.hub.tables import contents_of
 from rl_experiments.hub.upload import (
     DEADLINE,
     MAIN,
@@ -48,7 +49,7 @@ def publish(
     repo_name: str | None = None,
     hub_folder: str | Path = "hub",
     commit_message: str = "Initial commit",
-    n_eval_episodes: int = 10,
+    n_eval_episodes: int | None = None,
     n_envs: int = 1,
     video_length: int = 1000,
     deterministic: bool | None = None,
@@ -76,7 +77,7 @@ def publish(
     :param organization: user or organisation on the Hub; if None, the token's owner
     :param repo_name: the repository's name; if None, ``<algo>-<env>``
     :param hub_folder: where bundles are built
-    :param n_eval_episodes: episodes of the evaluation
+    :param n_eval_episodes: episodes of the evaluation; if None, 10, or what the hyperparameters of a table say
     :param n_envs: environments of the evaluation
     :param video_length: longest length of the replay, in steps
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
@@ -96,11 +97,12 @@ def publish(
     :param show_progress: draw bars, if the output is a terminal
     :raises ConfigurationError: if a name, a number or an argument of the environment cannot be; nothing is built then
     """
+    n_eval_episodes = agent.n_evaluation_episodes if n_eval_episodes is None else n_eval_episodes
     wishes = Wishes(n_eval_episodes, n_envs, video_length, deterministic, seed, render, n_threads, license, tuple(tags))
     name = repo_name or model_name(agent.algorithm, agent.run.env_id)
     Bundle.at(hub_folder, organization, name)
     destination = Destination(token, private, revision, commit_message, deadline)
-    contents = Contents(agent, all_checkpoints)
+    contents = contents_of(agent, all_checkpoints)
     publisher = _Publisher(contents, wishes, destination, force, say, show_progress)
     with publisher.guard.interruption.listening():
         publisher.check_given_arguments()

@@ -93,8 +93,11 @@ class Stages:
             self._take_away(manifest.EVALUATE)
             self.finish(manifest.EVALUATE, self._guard.failure(), key=key, reason=reason)
             return None, reason
-        self.finish(manifest.EVALUATE, DONE, key=key, files=[write_results(self._bundle, evaluation)])
+        self.finish(manifest.EVALUATE, DONE, key=key, files=[self._results(evaluation)])
         return evaluation, None
+
+    def _results(self, evaluation: Evaluation) -> Path:
+        return write_results(self._bundle, evaluation, self._contents.result_facts())
 
     def why_no_replay(self, key: str) -> str | None:
         """Try one frame and the encoder before time is spent on anything else."""
@@ -143,6 +146,7 @@ class Stages:
                 self._agent,
                 self._bundle.folder / REPLAY,
                 n_steps=wishes.video_length,
+                fps=self._contents.fps,
                 seed=wishes.seed,
                 deterministic=wishes.deterministic,
                 on_progress=beat,

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.algorithms.agent import Agent, Observation, State
-from rl_experiments.algorithms.registry import get_algorithm, names_of_runs
+from rl_experiments.algorithms.registry import Algorithm, get_algorithm, names_of_runs
 from rl_experiments.algorithms.sb3 import SB3Agent, load_model, read_data
 from rl_experiments.algorithms.sb3.recognizing import has_goal_in_observation, was_trained_with_gym
+from rl_experiments.algorithms.tabular.table import load_table_agent
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.symbols import Trust
@@ -22,6 +23,8 @@ from rl_experiments.envs.registry import is_users_own
 from rl_experiments.runs.folder import FINAL, Run, SavedModel
 from rl_experiments.runs.hindsight import run_in
 from rl_experiments.runs.validation import check_recipe, check_statistics
+
+_MOST_EPISODES = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ class LoadedAgent:
         """Whether it is scored with its most probable actions by default: all but Atari and MiniGrid."""
         return not self.recipe.acts_stochastically
 
+    @property
+    def evaluation_seeds(self) -> tuple[int, ...]:
+        """Seeds of the episodes that it is scored in by default, in order; most agents have none."""
+        seeds = self.run.hyperparameters.get("eval_seed")
+        if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
+            return ()
+        return tuple(seeds)
+
+    @property
+    def n_evaluation_episodes(self) -> int:
+        """Episodes that it is scored with, where nothing else is asked for."""
+        count = self.run.hyperparameters.get("n_eval_episodes")
+        return count if type(count) is int and 0 < count <= _MOST_EPISODES else 10
+
     def predict(
         self,
         observation: Observation,
@@ -109,16 +126,22 @@ def load_agent(
     check_device(device)
     run = run if isinstance(run, Run) else open_run(run)
     saved = run.model(which)
-    data = read_data(saved.path)
+    algorithm = get_algorithm(run.algorithm)
+    data = read_data(saved.path) if algorithm.backend == "sb3" else {}
     adaptation = _adaptation(run, data, gym_packages)
     recipe = run_recipe(run, env_kwargs, gym_packages, trust, adaptation)
     recipe = replace(recipe, goal_in_observation=has_goal_in_observation(data))
     if saved.statistics is not None:
         check_statistics(saved.statistics, recipe.trust)
         recipe = replace(recipe, statistics=saved.statistics)
-    algorithm = get_algorithm(run.algorithm)
-    model = load_model(saved.path, algorithm, device, recipe.trust)
-    return LoadedAgent(SB3Agent(model, algorithm), recipe, run, saved)
+    return LoadedAgent(_acting(saved.path, algorithm, device, recipe.trust), recipe, run, saved)
+
+
+def _acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agent:
+    """:return: the agent in a file, by the backend that wrote it"""
+    if algorithm.backend == "tabular":
+        return load_table_agent(path, algorithm)
+    return SB3Agent(load_model(path, algorithm, device, trust), algorithm)
 
 
 def run_recipe(
@@ -163,7 +186,7 @@ def run_recipe(
 
 def _adaptation(run: Run, data: Mapping[str, Any], gym_packages: tuple[str, ...]) -> Adaptation | None:
     """
-    :param data: what the model holds
+    :param data: what a model of SB3 holds; empty for a table
     :return: what the run's environment needs to be as it was
     :raises NotFoundError: if it has no successor
     """

@@ -34,6 +34,7 @@ _PACKAGES = (
     "numpy",
     "ale_py",
     "mujoco",
+    "numba",
     "rl_zoo3",
 )
 

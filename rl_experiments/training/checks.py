@@ -46,6 +46,11 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "n_eval_episodes": (1, math.inf),
     "stats_window_size": (1, math.inf),
     "sde_sample_freq": (-1, math.inf),
+    "max_epsilon": (0, 1),
+    "min_epsilon": (0, 1),
+    "decay_rate": (0, math.inf),
+    "n_episodes": (1, math.inf),
+    "max_steps": (1, math.inf),
     "line_search_max_iter": (1, math.inf),
     "line_search_shrinking_factor": (0, 1),
     "sub_sampling_factor": (1, math.inf),
@@ -72,7 +77,7 @@ def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters
     parameters = model_parameters(algorithm)
     _check_plain(hyperparameters)
     check_names(hyperparameters, {*parameters, *(NOISE_KEYS if "action_noise" in parameters else ())}, algorithm.name)
-    if "policy" not in hyperparameters:
+    if "policy" not in hyperparameters and "policy" in parameters:
         source = f" ({hyperparameters.block.origin})" if hyperparameters.block else ""
         raise ConfigurationError(
             f"The hyperparameters for {algorithm.name}{source} name no policy, like policy: MlpPolicy"

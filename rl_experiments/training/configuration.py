@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms import Algorithm
 from rl_experiments.algorithms.sb3 import build_model, continue_model, model_parameters
+from rl_experiments.algorithms.tabular.course import course_name
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import COMMAND_LINE, TEXT_KEYS, Hyperparameters, named_classes
 from rl_experiments.config.schedules import as_written
@@ -88,15 +89,18 @@ def merge_hyperparameters(
     conf_file: str | None,
     trial: tuple[str, Mapping[str, Any]] | None,
     given: Mapping[str, Any],
+    env_kwargs: Mapping[str, Any] | None = None,
 ) -> Hyperparameters:
     """
     Find the block and override it: YAML < tuned trial < command line.
 
     :param trial: (origin, values) of a tuned trial; its mappings are merged into those of the YAML
     :param given: what the user gave
+    :param env_kwargs: arguments of the environment; of a table method, they choose between blocks
     """
-    find_spec(env_id, gym_packages)
-    block = find_block(algorithm.name, env_id, is_atari(env_id, gym_packages), conf_file)
+    spec = find_spec(env_id, gym_packages)
+    names = [course_name(env_id, {**spec.kwargs, **(env_kwargs or {})})] if algorithm.backend == "tabular" else []
+    block = find_block(algorithm.name, env_id, is_atari(env_id, gym_packages), conf_file, names)
     hyperparameters = Hyperparameters(dict(block.values), dict.fromkeys(block.values, block.origin), block)
     if trial is not None:
         origin, values = trial

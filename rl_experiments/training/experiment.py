@@ -11,8 +11,9 @@ from typing import Any
 
 from rl_experiments.runs import Run
 from rl_experiments.runs.lock import holding
+from rl_experiments.training.backends import begin_training
 from rl_experiments.training.preparation import Prepared, prepare, report
-from rl_experiments.training.session import Training, TrainingResult
+from rl_experiments.training.session import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.thread_choice import choose_threads
@@ -50,7 +51,7 @@ def _train(prepared: Prepared, choice: ThreadChoice, stop: StopRequest) -> Train
                 suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
                 run = Run.create(log_folder, experiment.algo, experiment.env, suffix)
             held.enter_context(holding(run))
-            training = Training(prepared, run, choice, stop)
+            training = begin_training(prepared, run, choice, stop)
             stop.check()
             return training.learn()
         finally:

@@ -101,10 +101,15 @@ def prepare(
             experiment.conf_file,
             trial,
             experiment.hyperparams or {},
+            experiment.env_kwargs,
         )
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
+    if algorithm.backend == "tabular":
+        from rl_experiments.training.tables.preparation import prepare_table
+
+        return prepare_table(experiment, algorithm, hyperparameters, trust)
     # Trials of a study fail one by one, without an end to the study.
     tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(

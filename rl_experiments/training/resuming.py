@@ -16,8 +16,9 @@ from rl_experiments.runs import FAILED, FINISHED, Run, RunRecord, checkpoints, o
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.folder import CHECKPOINTS, MODEL
 from rl_experiments.runs.lock import holding, is_held
+from rl_experiments.training.backends import begin_training
 from rl_experiments.training.preparation import Prepared, prepare
-from rl_experiments.training.session import Training, TrainingResult
+from rl_experiments.training.session import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
@@ -68,7 +69,7 @@ def _resume(run: Run, given: Mapping[str, Any], stop: StopRequest, chosen: Path 
     if checkpoint is not None:
         _check_monitors(run, checkpoint)
     remove_unfinished(run.path)
-    training = Training(prepared, run, choice, stop, checkpoint, again=True)
+    training = begin_training(prepared, run, choice, stop, checkpoint, again=True)
     try:
         stop.check()
         return training.learn()

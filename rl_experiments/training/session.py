@@ -95,7 +95,7 @@ class Training:
         self.run = run
         self._learning = False
         self._choice = choice
-        self._identity = prepared.identity
+        self._prepared = prepared
         self._environments: list[VecEnv] = []
         self._evaluators: Evaluators | None = None
         self._tracker: Any = None
@@ -131,7 +131,7 @@ class Training:
         if self._again:
             self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
-            self._write_configuration()
+            self._record = write_configuration(self._prepared, self.run, self._choice)
         if self._start is not None:
             continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
@@ -330,31 +330,6 @@ class Training:
         if self._progress is not None:
             self._progress.begin(self.model.num_timesteps)
 
-    def _write_configuration(self) -> None:
-        experiment, configuration = self.experiment, self.configuration
-        arguments = experiment.as_arguments()
-        if experiment.env_kwargs:
-            # The zoo's enjoy lets these replace those of config.yml.
-            arguments["env_kwargs"] = dict(configuration.recipe.kwargs)
-        arguments["hyperparams"] = _as_text(experiment.hyperparams)
-        arguments["num_threads"] = self._choice.count
-        command = shlex.join(sys.orig_argv)
-        self.run.write_configuration(configuration.saved_hyperparameters, arguments, command)
-        self._record = RunRecord.start(
-            self.run,
-            environment=experiment.env,
-            seed=experiment.seed,
-            n_timesteps=configuration.n_timesteps,
-            command=command,
-            experiment_id=self._identity,
-            threads=self._choice.as_dict(),
-            hyperparameters={
-                name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
-                for name, value in configuration.saved_hyperparameters.items()
-            },
-            remarks=list(configuration.remarks),
-        )
-
     def _keep_record(self) -> None:
         assert self._record is not None
         self._record.update(steps=int(self.model.num_timesteps), **self._scores())
@@ -364,15 +339,8 @@ class Training:
 
     def _continue_configuration(self, done: int) -> None:
         """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
-        steps = self.configuration.n_timesteps
-        self._record = RunRecord(self.run, RunRecord.read(self.run))
-        self._record.resume(done, shlex.join(sys.orig_argv), steps)
+        self._record = continue_configuration(self._prepared, self.run, done)
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
-        if self.experiment.n_timesteps > 0:
-            hyperparameters = {**self.run.hyperparameters, "n_timesteps": steps}
-            arguments = {**self.run.arguments, "n_timesteps": steps}
-            command = (self.run.config_folder / "command.txt").read_text(encoding="utf-8")
-            self.run.write_configuration(hyperparameters, arguments, command)
         if self._start is None:
             self._on_restore()
 
@@ -449,6 +417,60 @@ class Training:
         self._tracker = start_wandb(
             name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
         )
+
+
+def write_configuration(
+    prepared: Prepared, run: Run, choice: threads.ThreadChoice, facts: Mapping[str, Any] | None = None
+) -> RunRecord:
+    """
+    Write the files that say what a run is.
+
+    :param facts: what else the record tells
+    :return: the record of the run, which begins now
+    """
+    experiment, configuration = prepared.experiment, prepared.configuration
+    arguments = experiment.as_arguments()
+    if experiment.env_kwargs:
+        # The zoo's enjoy lets these replace those of config.yml.
+        arguments["env_kwargs"] = dict(configuration.recipe.kwargs)
+    arguments["hyperparams"] = _as_text(experiment.hyperparams)
+    arguments["num_threads"] = choice.count
+    command = shlex.join(sys.orig_argv)
+    run.write_configuration(configuration.saved_hyperparameters, arguments, command)
+    return RunRecord.start(
+        run,
+        environment=experiment.env,
+        seed=experiment.seed,
+        n_timesteps=configuration.n_timesteps,
+        command=command,
+        experiment_id=prepared.identity,
+        threads=choice.as_dict(),
+        hyperparameters={
+            name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
+            for name, value in configuration.saved_hyperparameters.items()
+        },
+        remarks=list(configuration.remarks),
+        **(facts or {}),
+    )
+
+
+def continue_configuration(prepared: Prepared, run: Run, done: int) -> RunRecord:
+    """
+    Write how long a run is by now into the files that say what it is.
+
+    :param done: steps that it goes on from
+    :return: the record of the run, which is not written yet
+    """
+    steps = prepared.configuration.n_timesteps
+    record = RunRecord(run, RunRecord.read(run))
+    record.resume(done, shlex.join(sys.orig_argv), steps)
+    if prepared.experiment.n_timesteps > 0:
+        hyperparameters = {**run.hyperparameters, "n_timesteps": steps}
+        hyperparameters.pop("n_episodes", None)  # steps have taken their place
+        arguments = {**run.arguments, "n_timesteps": steps}
+        command = (run.config_folder / "command.txt").read_text(encoding="utf-8")
+        run.write_configuration(hyperparameters, arguments, command)
+    return record
 
 
 def resume_command(path: Path) -> str:

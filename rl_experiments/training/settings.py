@@ -83,7 +83,7 @@ class Experiment:
     )
     conf_file: str | None = option(
         None,
-        "Hyperparameters: a .yml file, a .py file, or a module with a dictionary 'hyperparams'.",
+        "Hyperparameters: a .yml file (FILE#BLOCK: a block), a .py file, or a module with a dictionary 'hyperparams'.",
         flags=("-conf",),
         parse=str,
     )

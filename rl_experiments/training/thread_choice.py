@@ -27,6 +27,8 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
         network
     """
     experiment = prepared.experiment
+    if prepared.configuration.algorithm.backend == "tabular":
+        return threads.ThreadChoice(1, "a table needs no more")
     if isinstance(experiment.num_threads, int) and experiment.num_threads > 0:
         return threads.ThreadChoice(experiment.num_threads, "as given")
     memory = threads.ThreadMemory()

@@ -25,6 +25,8 @@ from rl_experiments.training.callbacks import PeriodicEvaluation
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
 from rl_experiments.training.learning import learn_arguments
 from rl_experiments.training.preparation import Prepared, prepare
+from rl_experiments.training.tables.learners import train_without_run
+from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.tuning.planning import Plan
 
 HYPERPARAMETERS, SEED, FAILURE = "hyperparameters", "seed", "failure"
@@ -124,6 +126,9 @@ class _Ending(BaseCallback):
 
 def _train(plan: Plan, prepared: Prepared, judge: _Judge) -> None:
     experiment, configuration = prepared.experiment, prepared.configuration
+    if isinstance(prepared, PreparedTable):
+        train_without_run(prepared, plan.n_evaluations, judge.hear, judge.goes_on)
+        return
     verbose = experiment.verbose if experiment.verbose >= 2 else 0
     with _environments(prepared) as (env, evaluation_env):
         model = build_model(

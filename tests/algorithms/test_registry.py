@@ -9,7 +9,7 @@ from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.core.errors import ConfigurationError
 
 
-@pytest.mark.parametrize("name", algorithm_names())
+@pytest.mark.parametrize("name", algorithm_names("sb3"))
 def test_an_entry_agrees_with_its_class(name: str) -> None:
     from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
     from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
@@ -25,7 +25,7 @@ def test_an_entry_agrees_with_its_class(name: str) -> None:
     assert algorithm.dict_observations == any(name.startswith("MultiInput") for name in cls.policy_aliases)
 
 
-@pytest.mark.parametrize("name", algorithm_names())
+@pytest.mark.parametrize("name", algorithm_names("sb3"))
 def test_what_we_give_ourselves_is_no_hyperparameter(name: str) -> None:
     parameters = model_parameters(get_algorithm(name))
     assert "policy" in parameters

@@ -41,7 +41,7 @@ def test_every_block_of_every_file_is_valid(name: str) -> None:
     for key, values in blocks.items():
         hyperparameters = Hyperparameters(dict(values), dict.fromkeys(values, f"{name}, block {key}"))
         check_hyperparameters(algorithm, hyperparameters)
-        assert hyperparameters.n_timesteps > 0, key
+        assert "n_episodes" in hyperparameters or hyperparameters.n_timesteps > 0, key
         assert hyperparameters.n_envs > 0, key
         for text in ("env_wrapper", "vec_env_wrapper", "callback"):
             named_classes(hyperparameters.get(text), text)

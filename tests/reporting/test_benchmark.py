@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rl_experiments import Run, benchmark, benchmark_agents, enjoy
+from rl_experiments import Experiment, Run, benchmark, benchmark_agents, enjoy
 from rl_experiments.core import yaml_io
 from rl_experiments.core.files import write_text
 from rl_experiments.core.names import folder_name
@@ -30,6 +30,17 @@ FAULTS = {
     "ToyKill-v0": "its process crashed (SIGKILL)",
     "ToyNanReward-v0": "1 of 3 returns are NaN or infinite",
 }
+
+
+def test_a_table_is_played_too(command: Command) -> None:
+    hyperparams = {"n_episodes": 3000, "compiled": False}
+    env_kwargs = {"is_slippery": False}
+    Experiment(algo="q_learning", env="FrozenLake-v1", env_kwargs=env_kwargs, hyperparams=hyperparams, verbose=0).run()
+    result = command(benchmark, "--log-dir", "logs", "--benchmark-dir", "out", "-n", "300")
+    assert result.code == 0, result.err
+    agent = _agents("out")["q_learning FrozenLake-v1"]
+    assert (agent["mean"], agent["std"], agent["agent"], agent["deterministic"]) == (1.0, 0.0, "q_learning", True)
+    assert agent["steps"] == agent["episodes"] * 6
 
 
 @pytest.fixture(scope="module")

@@ -116,3 +116,12 @@ def test_start_up_is_a_tenth_of_the_zoo(tmp_path):
     rows = json.loads(file.read_text())["rows"]
     assert all(row["data"]["heavy_imports"] == [] and row["data"]["ratio"] <= 0.1 for row in rows)
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.slow
+def test_tables_are_learned_much_faster_than_by_the_loop_of_the_course(benchmark, plan):
+    pytest.importorskip("numba")
+    ratios = {row.cells["way"]: row.data["ratios"][0] for row in benchmark.tables(plan)}
+    assert ratios["the course's loop"] == 1.0
+    assert ratios["compiled, from the disk"] > 50
+    assert ratios["stepping"] > 1

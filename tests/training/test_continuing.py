@@ -17,7 +17,7 @@ ARGUMENTS = ("-n", "64", "--num-threads", "1", "--eval-freq", "-1", "-f", "new")
 A2C = ("--algo", "a2c", "--env", "Pendulum-v1")
 
 
-@pytest.mark.parametrize("algo", algorithm_names())
+@pytest.mark.parametrize("algo", algorithm_names("sb3"))
 def test_the_algorithm_of_a_model_is_known(algo: str, tmp_path: Path) -> None:
     env = "Pendulum-v1" if algo in ("crossq", "ddpg", "sac", "td3", "tqc") else "CartPole-v1"
     run = tiny_experiment(algo, env, tmp_path, n_timesteps=70).run().run

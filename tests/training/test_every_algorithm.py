@@ -65,7 +65,7 @@ def _assert_acts_alike(model: Any, agent: Any) -> None:
 
 
 def test_the_tests_know_every_algorithm() -> None:
-    assert sorted(TINY) == sorted(ENVIRONMENTS) == algorithm_names()
+    assert sorted(TINY) == sorted(ENVIRONMENTS) == algorithm_names("sb3")
 
 
 @pytest.mark.parametrize("algo", ENVIRONMENTS)

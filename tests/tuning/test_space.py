@@ -23,7 +23,7 @@ HINDSIGHT = {"replay_buffer_class": "HerReplayBuffer", "learning_starts": 30}
 
 
 def environment_of(algorithm: str) -> str:
-    return {"ppo_mask": "toy_envs:ToyMasked-v0"}.get(
+    return {"ppo_mask": "toy_envs:ToyMasked-v0", "q_learning": "FrozenLake-v1"}.get(
         algorithm, "Pendulum-v1" if algorithm in CONTINUOUS else "CartPole-v1"
     )
 

@@ -104,7 +104,7 @@ def check_trials(experiment: Experiment, models: list[tuple[Any, Any]], n_trials
 
 @pytest.mark.parametrize(
     "algorithm",
-    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in algorithm_names()],
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in algorithm_names("sb3")],
 )
 def test_what_was_sampled_is_what_is_trained_with_and_read_back(algorithm: str, models: list[tuple[Any, Any]]) -> None:
     check_trials(tuned(algorithm), models, 3 if algorithm == "td3" else 2)

@@ -1,0 +1,57 @@
+"""What trains an experiment: one class for each backend, with the same face."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Protocol
+
+from rl_experiments.algorithms import get_algorithm
+from rl_experiments.runs import Run
+from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.stopping import StopRequest
+from rl_experiments.training.threads import ThreadChoice
+
+_CLASSES = {
+    "sb3": "rl_experiments.training.session.Training",
+    "tabular": "rl_experiments.training.tables.session.TableTraining",
+}
+
+
+class BackendTraining(Protocol):
+    """One training under way."""
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether there is anything to keep."""
+        ...
+
+    def learn(self) -> TrainingResult:
+        """Train and save."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+def begin_training(
+    prepared: Prepared,
+    run: Run,
+    choice: ThreadChoice,
+    stop: StopRequest,
+    start: Checkpoint | None = None,
+    again: bool = False,
+) -> BackendTraining:
+    """
+    :param prepared: as :func:`rl_experiments.training.preparation.prepare` returned it for this backend
+    :param run: what the training leaves
+    :param start: the checkpoint of the run that it goes on from, or None
+    :param again: whether the run has begun before, and has its record
+    :return: the training, ready to learn
+    """
+    module, _, name = _CLASSES[get_algorithm(prepared.experiment.algo).backend].rpartition(".")
+    training: Any = getattr(importlib.import_module(module), name)
+    begun: BackendTraining = training(prepared, run, choice, stop, start, again)
+    return begun

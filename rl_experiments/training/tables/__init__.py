@@ -1,0 +1,1 @@
+"""Training of table methods: the backend ``tabular``."""
