@@ -74,7 +74,14 @@ ZOO: dict[str, tuple[str, str, list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "td3-normalised",
+        "ppo-lstm",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "a2c-with-kwargs")),
+    ],
+)
 def test_what_the_zoo_trained_is_played_and_trained_further_here(name: str, tmp_path: Path, command) -> None:
     algo, env, hyperparams, further = ZOO[name]
     arguments = ["--algo", algo, "--env", env, "-n", "300", "--eval-freq", "100", "--eval-episodes", "1", *further]

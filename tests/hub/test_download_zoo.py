@@ -67,8 +67,15 @@ ZOO: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("by_flags", [True, False], ids=["by-flags", "by-name"])
+@pytest.mark.parametrize(
+    ("name", "by_flags"),
+    [
+        pytest.param("plain", True, id="plain-by-flags", marks=pytest.mark.slow),
+        pytest.param("normalised", True, id="normalised-by-flags"),
+        pytest.param("plain", False, id="plain-by-name"),
+        pytest.param("normalised", False, id="normalised-by-name", marks=pytest.mark.slow),
+    ],
+)
 def test_what_the_zoo_pushed_comes_back(
     by_flags: bool, name: str, hub: HubServer, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

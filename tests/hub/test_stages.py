@@ -183,7 +183,7 @@ def test_an_interrupted_upload_goes_on(hub: HubServer, faulty_run: Run, tmp_path
     assert hub.repo(f"club/{NAME}").files() == _contents(tmp_path / "hub" / "club" / NAME)
 
 
-@pytest.mark.parametrize("after", [0.3, 1.6])
+@pytest.mark.parametrize("after", [0.3, pytest.param(1.6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("line", ["Loading", "Evaluating", "Recording"])
 def test_after_a_kill_the_same_command_goes_on(line: str, after: float, faulty_run: Run, tmp_path: Path) -> None:
     process = _publishing(faulty_run, tmp_path, "--no-upload", TOY_FAULT="pause:step:0")

@@ -109,7 +109,7 @@ def test_an_interrupt_of_the_environment_counts_as_a_signal(at: int, is_kept: bo
     assert (tmp_path / "logs").exists() == is_kept
 
 
-@pytest.mark.parametrize("fault", ["error", "exit-text", "kill"])
+@pytest.mark.parametrize("fault", [pytest.param("error", marks=pytest.mark.slow), "exit-text", "kill"])
 def test_a_worker_says_nothing_of_its_own(fault: str, tmp_path: Path) -> None:
     kwargs = ("--env-kwargs", f"fault:{fault}", "at:45")
     arguments = ("--env", FAULTY, "--vec-env", "subproc", "-n", "500", "--num-threads", "1", "--verbose", "0")
