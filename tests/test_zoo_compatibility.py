@@ -74,13 +74,11 @@ ZOO: dict[str, tuple[str, str, list[str], list[str]]] = {
 }
 
 
+_ALWAYS = ("td3-normalised", "ppo-lstm")
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "td3-normalised",
-        "ppo-lstm",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "a2c-with-kwargs")),
-    ],
+    "name", [name if name in _ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in ZOO]
 )
 def test_what_the_zoo_trained_is_played_and_trained_further_here(name: str, tmp_path: Path, command) -> None:
     algo, env, hyperparams, further = ZOO[name]
