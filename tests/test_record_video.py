@@ -109,6 +109,10 @@ def test_what_cannot_be_recorded_is_refused(flags: list[str], command, toy_run: 
     command(record_video, *_arguments(toy_run, *flags)).assert_refused("must be")
 
 
+def test_a_wrong_argument_of_the_environment_is_the_users_mistake(command, ppo_run: Run) -> None:
+    command(record_video, *_arguments(ppo_run, "--env-kwargs", "foo:1", "-o", "out")).assert_refused("foo", "Valid:")
+
+
 def test_an_environment_that_gives_no_pictures_is_one_line_and_leaves_nothing(command, tmp_path: Path) -> None:
     run = tiny_experiment("ppo", "toy_envs:ToyInvisible-v0", tmp_path / "logs").run().run
     result = command(record_video, *_arguments(run))

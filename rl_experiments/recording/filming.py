@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rl_experiments.core.errors import ConfigurationError, Terminated
 from rl_experiments.core.interruption import Interruption
-from rl_experiments.evaluation.evaluating import LONGEST_EPISODE
+from rl_experiments.envs import make_envs
+from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, without_window
 from rl_experiments.recording.recorder import Recording, record, try_frame
 from rl_experiments.recording.video import RecordingError
 from rl_experiments.runs import LoadedAgent
@@ -71,6 +72,7 @@ def _check_drawing(agent: LoadedAgent) -> None:
     """A renderer that crashes or hangs must not take the command with it."""
     reason = try_frame(agent.recipe)
     if reason is not None:
+        make_envs(without_window(agent.recipe), 1, 0).close()  # says if it is not the drawing, but a wrong argument
         raise RecordingError(f"No picture of {agent.recipe.env_id} can be drawn: {reason}")
 
 
