@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
 
-from rl_experiments import Run, enjoy, evaluate, load_agent, publish, train
+from rl_experiments import Run, enjoy, evaluate, load_agent, publish, record_video, train
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.adapters import GoalInObservation
 from tests.conftest import ROOT
 from tests.helpers.commands import run_module
 from tests.helpers.tiny import tiny_experiment
+from tests.helpers.videos import decoded
 
 pytest.importorskip("requests", reason="the zoo's enjoy imports requests")
 
@@ -228,6 +229,15 @@ def test_a_published_agent_is_published_again_with_a_replay(folder: str, tmp_pat
     card = (publication.bundle.folder / "README.md").read_text()
     assert f"\n- {agent.recipe.env_id}\n" in card
     assert agent.run.env_id in card
+
+
+def test_a_published_agent_is_recorded_with_no_extra_flags(command, tmp_path: Path) -> None:
+    _playable("ppo/LunarLander-v2_1")
+    flags = ["--algo", "ppo", "--env", "LunarLander-v2", "-f", str(AGENTS)]
+    result = command(record_video, *flags, "-n", "5", "-o", "out")
+    assert result.code == 0, result.err
+    assert result.err.startswith("Adapted: LunarLander-v2 is played in LunarLander-v3")
+    assert len(decoded(tmp_path / "out" / "final-model-ppo-LunarLander-v2-step-0-to-step-5.mp4")[1]) == 6
 
 
 @pytest.mark.parametrize("folder", NEEDS)

@@ -15,9 +15,13 @@ from rl_experiments.core.options import thread_count
 FINAL, BEST, LAST_CHECKPOINT = "final", "best", "last-checkpoint"
 
 
-def add_agent_flags(parser: Parser, *, env: str | None, folder: str | None, algo: str | None) -> None:
+def add_agent_flags(
+    parser: Parser, *, env: str | None, folder: str | None, algo: str | None, no_render: str = "Do not draw."
+) -> None:
     """
     Add the zoo's flags that choose a run and a model; a default of None makes a flag required.
+
+    :param no_render: what that flag does in this command
     """
     add = parser.add_argument
     add("--env", metavar="ID", help="The environment's id.", default=env, required=env is None)
@@ -40,7 +44,7 @@ def add_agent_flags(parser: Parser, *, env: str | None, folder: str | None, algo
     add("--n-envs", metavar="N", type=int, default=1, help="Number of environments.")
     add("--exp-id", metavar="N", type=int, default=0, help="The run's number; 0 is the latest, -1 is no run folder.")
     add("--verbose", metavar="N", type=int, default=1, help="0 is quiet, 1 prints results, 2 prints more.")
-    add("--no-render", action="store_true", help="Do not draw.")
+    add("--no-render", action="store_true", help=no_render)
     add(
         "--deterministic",
         action="store_true",

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from rl_experiments.algorithms.agent import Agent
+from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.isolation import IsolatedError, run_isolated
 from rl_experiments.core.progress import progress_bar
@@ -18,7 +19,9 @@ from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import find_spec
 from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.evaluation.evaluating import recipe_of, seed_everything
+from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.evaluation.playing import Step, play
+from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.video import FrameWriter, RecordingError, open_writer, playable_path
 
 ATARI_HZ = 60
@@ -30,14 +33,15 @@ FRAME_DEADLINE = 60.0
 @dataclass(frozen=True)
 class Recording:
     """
-    A video of one episode.
+    A video.
 
     :param path: the file
     :param n_frames: frames in it; an episode of T steps has T + 1
     :param fps: frames per second
     :param width: in pixels
     :param height: in pixels
-    :param complete: whether the episode ended, and was not cut off at the longest length
+    :param complete: whether the last episode ended, and was not cut off at the longest length
+    :param episodes: the episodes that ended in it
     """
 
     path: Path
@@ -46,6 +50,7 @@ class Recording:
     width: int
     height: int
     complete: bool
+    episodes: tuple[Episode, ...] = ()
 
 
 def record(
@@ -54,23 +59,26 @@ def record(
     recipe: EnvironmentRecipe | None = None,
     *,
     n_steps: int = 1000,
+    across_episodes: bool = False,
     fps: float | None = None,
     seed: int = 0,
     deterministic: bool | None = None,
     show_progress: bool = False,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], bool | None] | None = None,
 ) -> Recording:
     """
-    Record one episode as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
+    Record one episode, or some steps, as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
 
     :param agent: what :func:`rl_experiments.load_agent` returns, or any agent together with a recipe
     :param path: the file, ``.mp4`` or ``.gif``; it appears whole or not at all
     :param n_steps: longest length, in steps of the agent
+    :param across_episodes: go on with further episodes until there are ``n_steps`` steps
     :param fps: frames per second; if None, real time
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
-    :param on_progress: called after each step with the number of steps
+    :param on_progress: called after each step with the number of steps; returning False ends the video there
     :raises RecordingError: if the environment gives no pictures, or no encoder works
+    :raises ConfigurationError: if the environment is none for this agent
     """
     recipe = recipe_of(agent, recipe)
     if deterministic is None:
@@ -80,29 +88,30 @@ def record(
     grabber = _Grabber()
     env = make_envs(picture_recipe(recipe), 1, seed, outermost=grabber.wrap)
     try:
+        check_spaces(agent, env, recipe.env_id)
         rate = fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0])
         final = playable_path(Path(path))
         with replacing(final) as temporary:
-            film = _Film(temporary, rate, grabber)
+            film = _Film(temporary, rate, grabber, across_episodes)
             try:
                 with progress_bar(n_steps, "recording", "step", show_progress) as bar:
 
                     def write(step: Step) -> bool:
                         bar.update(1)
-                        if on_progress is not None:
-                            on_progress(step.number)
-                        return film.add(step)
+                        goes_on = film.add(step)
+                        wanted = on_progress is None or on_progress(step.number) is not False
+                        return goes_on and wanted
 
-                    play(agent, env, n_steps=n_steps, deterministic=deterministic, on_step=write)
+                    played = play(agent, env, n_steps=n_steps, deterministic=deterministic, on_step=write)
             finally:
                 film.close()
-    except (RecordingError, KeyboardInterrupt):
+    except (RLExperimentsError, KeyboardInterrupt):
         raise
     except (Exception, SystemExit) as error:  # renderers raise anything, assertions included
         raise RecordingError(f"{recipe.env_id} could not be recorded: {type(error).__name__}: {error}") from error
     finally:
         env.close()
-    return Recording(final, film.n_frames, rate, film.width, film.height, film.complete)
+    return Recording(final, film.n_frames, rate, film.width, film.height, film.complete, played.episodes)
 
 
 def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
@@ -212,12 +221,14 @@ def as_picture(frame: Any) -> np.ndarray:
 
 
 class _Film:
-    """Writes the frames of one episode; the file is opened with the first, when its size is known."""
+    """Writes the frames of the steps; the file is opened with the first, when its size is known."""
 
-    def __init__(self, path: Path, fps: float, grabber: _Grabber) -> None:
+    def __init__(self, path: Path, fps: float, grabber: _Grabber, across_episodes: bool) -> None:
         self._path = path
         self._fps = fps
         self._grabber = grabber
+        self._across_episodes = across_episodes
+        self._waiting: list[np.ndarray] = []
         self._writer: FrameWriter | None = None
         self.n_frames = 0
         self.width = self.height = 0
@@ -227,16 +238,16 @@ class _Film:
         """
         Write what was grabbed since the last step.
 
-        :return: whether the episode goes on
+        :return: whether there is more to film
         """
-        frames = self._grabber.take()
-        if step.finished:
-            # What follows the end within the same step is the first frame of the next episode.
-            frames = frames[: 2 if step.number == 1 else 1]
-            self.complete = True
-        for frame in frames:
+        frames = self._waiting + self._grabber.take()
+        self.complete = bool(step.finished)
+        # What follows the end within the same step is the first frame of the next episode, if that is to be seen.
+        n_own = (2 if step.number == 1 or self._waiting else 1) if self.complete else len(frames)
+        self._waiting = frames[n_own:]
+        for frame in frames[:n_own]:
             self._write(frame)
-        return not self.complete
+        return self._across_episodes or not self.complete
 
     def close(self) -> None:
         if self._writer is not None:

@@ -26,6 +26,8 @@ GIF_FRAMES = 500
 class RecordingError(RLExperimentsError):
     """A video that could not be made; the message says why."""
 
+    exit_code = 1
+
 
 class FrameWriter(Protocol):
     """Takes frames in order."""

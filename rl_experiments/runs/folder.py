@@ -32,11 +32,13 @@ class SavedModel:
     :param path: the zip
     :param statistics: the VecNormalize file that belongs to it, or None where the run normalises nothing
     :param label: what it is, for people
+    :param steps: of a checkpoint; None for the final and the best model
     """
 
     path: Path
     statistics: Path | None
     label: str
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Run:
         if not os.path.lexists(path):
             raise NotFoundError(f"There is no {label} in {self.path}. {self._contents()}")
         check_plain_file(path, within=self.path)
-        return SavedModel(path, self._statistics(statistics, label), label)
+        return SavedModel(path, self._statistics(statistics, label), label, self._steps_of(which))
 
     def has_model(self, which: str | int = FINAL) -> bool:
         """Whether that model is there."""

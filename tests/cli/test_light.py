@@ -46,7 +46,7 @@ def test_a_malformed_command_line_imports_nothing_heavy(command: str, arguments:
     assert result.err.startswith("Error: ")
 
 
-@pytest.mark.parametrize("command", ["enjoy", "push_to_hub"])
+@pytest.mark.parametrize("command", ["enjoy", "push_to_hub", "record_video"])
 @pytest.mark.parametrize(
     "flags",
     [

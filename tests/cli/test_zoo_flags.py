@@ -17,12 +17,13 @@ from rl_experiments import train
 from tests.conftest import ROOT
 from tests.helpers.commands import run_python
 
-COMMANDS = ("train", "enjoy", "push_to_hub", "benchmark")
+COMMANDS = ("train", "enjoy", "push_to_hub", "benchmark", "record_video")
 OTHER_DEFAULTS = {
     # auto measures; the zoo leaves torch's default, which is slower on small networks.
     ("train", "num_threads"): "auto",
     # 1000 steps all the same, unless --n-episodes says when to end.
     ("enjoy", "n_timesteps"): None,
+    ("record_video", "n_timesteps"): None,
     # argparse's str; the zoo makes its own class of it.
     ("push_to_hub", "commit_message"): None,
     # 150,000 steps all the same, unless --n-episodes says when to end.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,16 +14,9 @@ from rl_experiments.core.symbols import Trust
 from rl_experiments.recording import RecordingError, try_frame, video
 from rl_experiments.recording.recorder import frames_per_second
 from tests.evaluation.test_playing import Constant
+from tests.helpers.videos import decoded
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
-
-
-def _decoded(path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    reader = imageio_ffmpeg.read_frames(str(path))
-    information = next(reader)
-    width, height = information["size"]
-    frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
-    return information, np.stack(frames)
 
 
 def _recipe(name: str = "ToyLine-v0", **settings: Any) -> EnvironmentRecipe:
@@ -43,7 +35,7 @@ def without_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_episode_of_10_steps_gives_11_frames_in_order(tmp_path: Path) -> None:
     result = _record(tmp_path / "replay.mp4")
-    information, frames = _decoded(result.path)
+    information, frames = decoded(result.path)
     assert result.n_frames == len(frames) == 11
     assert result.complete
     assert information["fps"] == result.fps == 10
@@ -54,26 +46,26 @@ def test_an_episode_of_10_steps_gives_11_frames_in_order(tmp_path: Path) -> None
 def test_odd_sizes_are_padded_and_not_resized(tmp_path: Path) -> None:
     result = _record(tmp_path / "replay.mp4")
     assert (result.width, result.height) == (33, 21)
-    assert _decoded(result.path)[0]["size"] == (34, 22)
+    assert decoded(result.path)[0]["size"] == (34, 22)
 
 
 def test_the_longest_length_cuts_off(tmp_path: Path) -> None:
     result = _record(tmp_path / "replay.mp4", n_steps=6)
     assert not result.complete
-    assert result.n_frames == len(_decoded(result.path)[1]) == 7
+    assert result.n_frames == len(decoded(result.path)[1]) == 7
 
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_short_episode_keeps_its_last_frame(length: int, tmp_path: Path) -> None:
     result = _record(tmp_path / "replay.mp4", _recipe(kwargs={"length": length}))
-    frames = _decoded(result.path)[1]
+    frames = decoded(result.path)[1]
     assert result.n_frames == len(frames) == length + 1
     np.testing.assert_allclose(frames[-1].mean(), 20 * length, atol=6)
 
 
 def test_the_video_of_an_agent_is_browser_ready(ppo_run: Run, tmp_path: Path) -> None:
     result = record(load_agent(ppo_run), tmp_path / "replay.mp4", n_steps=30)
-    information, frames = _decoded(result.path)
+    information, frames = decoded(result.path)
     assert information["codec"] == "h264"
     assert "yuv420p" in information["pix_fmt"]
     assert information["fps"] == 50
@@ -88,7 +80,7 @@ def test_an_mp4_can_be_played_before_it_is_loaded(tmp_path: Path) -> None:
 
 
 def test_the_rate_can_be_chosen(tmp_path: Path) -> None:
-    assert _decoded(_record(tmp_path / "replay.mp4", fps=4).path)[0]["fps"] == 4
+    assert decoded(_record(tmp_path / "replay.mp4", fps=4).path)[0]["fps"] == 4
 
 
 def test_the_same_seed_gives_the_same_file(ppo_run: Run, tmp_path: Path) -> None:
@@ -122,7 +114,7 @@ def test_the_next_codec_is_tried_when_the_first_fails(monkeypatch: pytest.Monkey
     monkeypatch.setattr(video, "CODECS", ("no_such_codec", "mpeg4"))
     try:
         assert video.working_codec() == "mpeg4"
-        assert len(_decoded(_record(tmp_path / "replay.mp4").path)[1]) == 11
+        assert len(decoded(_record(tmp_path / "replay.mp4").path)[1]) == 11
     finally:
         video.working_codec.cache_clear()
 
@@ -171,7 +163,7 @@ def test_one_frame_for_each_step_is_real_time(env_id: str, wrappers: Any, kwargs
 
 def test_atari_pictures_keep_their_210_lines_and_play_in_real_time(atari_run: Run, tmp_path: Path) -> None:
     result = record(load_agent(atari_run), tmp_path / "replay.mp4", n_steps=40)
-    information, frames = _decoded(result.path)
+    information, frames = decoded(result.path)
     assert information["size"] == (160, 210)
     assert information["fps"] == 15
     assert len(frames) == 41
@@ -185,5 +177,5 @@ def test_pictures_of_mujoco_show_the_robot(tmp_path: Path) -> None:
     if reason is not None:
         pytest.skip(f"MuJoCo cannot draw here: {reason}")
     result = record(Constant([0.1, 0.1, 0.1]), tmp_path / "replay.mp4", recipe, n_steps=10)  # type: ignore[arg-type]
-    frames = _decoded(result.path)[1]
+    frames = decoded(result.path)[1]
     assert frames.std() > 5
