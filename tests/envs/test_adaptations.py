@@ -12,10 +12,12 @@ import pytest
 from gymnasium import spaces
 
 from rl_experiments.config.hyperparameters import Hyperparameters
-from rl_experiments.core.errors import MissingPackageError
+from rl_experiments.core.errors import ConfigurationError, MissingPackageError
+from rl_experiments.core.symbols import Symbol, Trust, import_symbol
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.adaptations import ADAPTATIONS, find_adaptation, today
 from rl_experiments.envs.registry import PROVIDERS, find_spec, is_users_own
+from tests.helpers.old_agents import Nothing
 
 TIME = "sb3_contrib.common.wrappers.TimeFeatureWrapper"
 FLAT = "gym_minigrid.wrappers.FlatObsWrapper"
@@ -172,6 +174,40 @@ def test_pictures_of_cars_are_made_as_gym_named_it() -> None:
     env.close()
 
 
+@pytest.mark.parametrize("package", ["gym", "gymnasium"])
+@pytest.mark.parametrize("module", ["", "gray_scale_observation."])
+def test_pictures_are_grey_as_before_gymnasium_1(package: str, module: str) -> None:
+    import cv2
+
+    name = Symbol(f"{package}.wrappers.{module}GrayScaleObservation")
+    colours = Nothing(spaces.Box(0, 255, (64, 64, 3), np.uint8), spaces.Discrete(2))
+    picture = colours.observation_space.sample()
+    for keep_dim, shape in ((True, (64, 64, 1)), (False, (64, 64))):
+        env = import_symbol(name, Trust(), "env_wrapper")(colours, keep_dim=keep_dim)
+        assert env.observation_space.shape == shape
+        np.testing.assert_array_equal(env.observation(picture), cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).reshape(shape))
+    assert Symbol("gymnasium.wrappers.transform_observation.GrayscaleObservation").path.startswith("gymnasium.")
+    with pytest.raises(ConfigurationError, match="pictures in colour"):
+        import_symbol(name, Trust(), "env_wrapper")(gym.make("CartPole-v1"))
+
+
+@pytest.mark.parametrize("package", ["gym", "gymnasium"])
+def test_wrappers_have_the_names_that_they_had(package: str) -> None:
+    def wrapped(name: str, env: Any, **kwargs: Any) -> Any:
+        return import_symbol(f"{package}.wrappers.{name}", Trust(), "env_wrapper")(env, **kwargs)
+
+    colours = Nothing(spaces.Box(0, 255, (96, 96, 3), np.uint8), spaces.Discrete(2))
+    resized = wrapped("resize_observation.ResizeObservation", colours, shape=64)
+    assert resized.observation_space.shape == (64, 64, 3)
+    limited = wrapped("time_limit.TimeLimit", gym.make("CartPole-v1"), max_episode_steps=2)
+    stacked = wrapped("frame_stack.FrameStack", limited, num_stack=3)
+    first = stacked.reset(seed=0)[0]
+    np.testing.assert_array_equal(first, np.repeat(first[-1:], 3, axis=0))
+    assert [stacked.step(0)[3] for _ in range(2)] == [False, True]
+    for name in ("FrameStack", "ClipAction", "clip_action.ClipAction", "flatten_observation.FlattenObservation"):
+        assert import_symbol(f"{package}.wrappers.{name}", Trust(), "env_wrapper")
+
+
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: str(provider.extra))
 def test_a_missing_package_is_named_with_its_extra(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {"minigrid": "MiniGrid-X-v0", "bullet": "XBulletEnv-v0", "panda": "PandaX-v1"}
@@ -238,7 +274,6 @@ def test_a_goal_space_becomes_one_vector() -> None:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from rl_experiments.envs.adapters import GoalInObservation
-    from tests.helpers.old_agents import Nothing
 
     parts = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}
     space = spaces.Dict({key: spaces.Box(-1, 1, (size,)) for key, size in parts.items()})
