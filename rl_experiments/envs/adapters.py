@@ -5,6 +5,7 @@ What :mod:`rl_experiments.envs.adaptations` puts between an environment of today
 - ``SilencedObservation``: zeros in place of its last numbers
 - ``PandaPhysics``: mass and friction as panda-gym 1 had them
 - ``FlatObservationOf27Characters``: MiniGrid's picture and instruction as gym-minigrid encoded them
+- ``TaxiWithoutWall``: Taxi with the map of its second version
 - ``GrayScaleObservation``, ``FrameStack``: wrappers of gym and gymnasium until 0.29 that are others today
 - ``GoalInObservation``: observation and goal in one vector, for a vector of environments
 """
@@ -21,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core.errors import ConfigurationError
 
+_EAST, _WEST = 2, 3
 _CHARACTERS_BEFORE, _CHARACTERS_NOW, _LONGEST_INSTRUCTION = 27, 28, 96
 
 
@@ -107,6 +109,24 @@ class FlatObservationOf27Characters(gym.ObservationWrapper):
         commas = np.flatnonzero(now[:, _CHARACTERS_BEFORE])
         before[commas] = before[commas - 1]
         return np.concatenate([image, before.ravel()])
+
+
+class TaxiWithoutWall(gym.Wrapper):
+    """
+    The map of Taxi-v2: no wall to the right of the second square in the second row.
+
+    :param env: Taxi
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        taxi: Any = env.unwrapped
+        taxi.desc[2, 4] = b":"
+        for passenger in range(5):
+            for destination in range(4):
+                left, right = (taxi.encode(1, column, passenger, destination) for column in (1, 2))
+                taxi.P[left][_EAST] = [(1.0, right, -1, False)]
+                taxi.P[right][_WEST] = [(1.0, left, -1, False)]
 
 
 class GrayScaleObservation(gym.ObservationWrapper):

@@ -60,6 +60,12 @@ OF_EACH = (
     ("CliffWalking-v0", "CliffWalking-v1"),
     ("PongDeterministic-v4", "PongNoFrameskip-v4"),
     ("SpaceInvadersDeterministic-v0", "SpaceInvadersNoFrameskip-v0"),
+    ("SpaceInvaders-ramDeterministic-v4", "SpaceInvadersNoFrameskip-v4"),
+    ("Pong-ramDeterministic-v4", "PongNoFrameskip-v4"),
+    ("Pong-ramNoFrameskip-v4", "PongNoFrameskip-v4"),
+    ("Pong-ram-v0", "Pong-v0"),
+    ("Taxi-v2", "Taxi-v4"),
+    ("Blackjack-v0", "Blackjack-v1"),
 )
 UNCHANGED = (
     *("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "BipedalWalker-v3"),
@@ -157,11 +163,44 @@ def test_a_humanoid_feels_no_contact_forces(env_id: str) -> None:
     silent.close(), felt.close()
 
 
-def test_deterministic_games_repeat_an_action_four_times() -> None:
-    env = of("PongDeterministic-v4")
+@pytest.mark.parametrize(
+    ("env_id", "frames", "shape"),
+    [
+        ("PongDeterministic-v4", 4, (210, 160, 3)),
+        ("SpaceInvadersDeterministic-v4", 3, (210, 160, 3)),
+        ("SpaceInvaders-ramDeterministic-v4", 3, (128,)),
+        ("Pong-ramDeterministic-v4", 4, (128,)),
+        ("Pong-ramNoFrameskip-v4", 1, (128,)),
+    ],
+)
+def test_games_repeat_an_action_and_show_what_they_did(env_id: str, frames: int, shape: tuple[int, ...]) -> None:
+    env = of(env_id)
+    assert env.observation_space.shape in (shape, shape[-1:] + shape[:-1])
     env.reset()
-    assert env.step(np.array([0]))[3][0]["episode_frame_number"] == 4
+    assert env.step(np.array([0]))[3][0]["episode_frame_number"] == frames
     env.close()
+
+
+def test_the_taxi_drives_where_a_wall_is_today() -> None:
+    env = of("Taxi-v2")
+    taxi = env.get_attr("unwrapped")[0]
+    left, right = (taxi.encode(1, column, 0, 1) for column in (1, 2))
+    env.reset()
+    for start, action, end in ((left, 2, right), (right, 3, left)):
+        taxi.s = start
+        assert (env.step(np.array([action]))[0][0], taxi.s) == (end, end)
+    assert taxi.action_mask(left)[2] == taxi.action_mask(right)[3] == 1
+    assert gym.make("Taxi-v4").unwrapped.P[left][2][0][1] == left
+    env.close()
+
+
+def test_a_natural_is_no_more_than_twenty_one() -> None:
+    adaptation = find_adaptation("Blackjack-v0")
+    assert adaptation is not None
+    game: Any = gym.make("Blackjack-v1", **adaptation.kwargs)
+    game.reset(seed=0)
+    game.unwrapped.player, game.unwrapped.dealer = [1, 10], [10, 5, 6]
+    assert game.step(0)[1] == 0.0
 
 
 def test_pictures_of_cars_are_made_as_gym_named_it() -> None:
@@ -185,7 +224,9 @@ def test_pictures_are_grey_as_before_gymnasium_1(package: str, module: str) -> N
     for keep_dim, shape in ((True, (64, 64, 1)), (False, (64, 64))):
         env = import_symbol(name, Trust(), "env_wrapper")(colours, keep_dim=keep_dim)
         assert env.observation_space.shape == shape
-        np.testing.assert_array_equal(env.observation(picture), cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).reshape(shape))
+        np.testing.assert_array_equal(
+            env.observation(picture), cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).reshape(shape)
+        )
     assert Symbol("gymnasium.wrappers.transform_observation.GrayscaleObservation").path.startswith("gymnasium.")
     with pytest.raises(ConfigurationError, match="pictures in colour"):
         import_symbol(name, Trust(), "env_wrapper")(gym.make("CartPole-v1"))

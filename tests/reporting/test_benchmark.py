@@ -215,6 +215,15 @@ def test_what_cannot_work_is_said_at_once(command: Command, ppo_run: Run, tmp_pa
         command(benchmark, "--log-dir", "agents", flag, value).assert_refused(value)
 
 
+def test_rows_that_were_not_read_are_told(command: Command, ppo_run: Run, tmp_path: Path) -> None:
+    _as_agent(ppo_run, tmp_path / "agents", "CartPole-v1")
+    (tmp_path / "table.csv").write_text("algo;env_id;mean\nppo;CartPole-v1;31,8\na2c;CartPole-v1;high\n")
+    flags = ("--log-dir", "agents", "--benchmark-dir", "out", "--n-episodes", "1", "--published", "table.csv")
+    result = command(benchmark, *flags)
+    assert "1 of the rows of table.csv could not be read" in result.out + result.err
+    assert ", published 31.80" in result.out + result.err
+
+
 @pytest.mark.slow
 def test_several_environments_count_as_in_the_zoo(command: Command, ppo_run: Run, tmp_path: Path) -> None:
     _as_agent(ppo_run, tmp_path / "agents", "CartPole-v1")
