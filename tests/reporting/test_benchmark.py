@@ -27,6 +27,7 @@ Command = Callable[..., CommandResult]
 FAULTS = {
     "ToyError-v0": "ToyError-v0: the environment failed in step 15: RuntimeError: the toy broke",
     "ToyDeath-v0": "its process crashed (exit code 7)",
+    "ToyInterrupt-v0": "KeyboardInterrupt",
     "ToyKill-v0": "its process crashed (SIGKILL)",
     "ToyNanReward-v0": "1 of 3 returns are NaN or infinite",
 }
@@ -134,8 +135,9 @@ def test_a_broken_agent_is_listed_with_its_reason(command: Command, faultless: R
     result = command(benchmark, *flags, "--jobs", "4")
     assert result.code == 1
     assert "Traceback" not in result.err
-    assert "[9/9]" in result.out
-    assert "1 of 9 agents played, 8 failed" in result.out
+    assert "[10/10]" in result.out
+    assert "'pppo' is none. Did you mean 'ppo'?" in result.out
+    assert "1 of 10 agents played, 9 failed" in result.out
     reasons = {name: agent["reason"] for name, agent in _agents("out").items()}
     for name, reason in FAULTS.items():
         assert reason in reasons[f"ppo toy_faults:{name}"]

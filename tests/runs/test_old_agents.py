@@ -179,7 +179,7 @@ def test_a_model_in_the_folder_of_another_algorithm_is_refused(tmp_path: Path) -
             load_agent(run)
     run = write_old_run(tmp_path, "td3", "LunarLanderContinuous-v2", model_of("ddpg", VECTOR[8], box, SMALL))
     assert load_agent(run).algorithm == "td3"
-    with pytest.raises(ConfigurationError, match="'ppp' is none. Did you mean 'ppo'"):
+    with pytest.raises(ConfigurationError, match=r"'ppp' is none\. Did you mean 'ppo'"):
         load_agent(run.path.parent.rename(tmp_path / "ppp") / run.path.name)
 
 
