@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, UntrustedError
 
+_LFS_POINTER = b"version https://git-lfs"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -75,6 +77,19 @@ def check_plain_file(path: Path, largest: int | None = None, within: Path | None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     _check_status(path, status, largest)
+
+
+def check_content(path: Path) -> None:
+    """
+    Check that a file is there itself, and not only what a repository that was cloned without Git LFS has of it.
+
+    :raises ConfigurationError: if it is a pointer
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise ConfigurationError(
+                f"{path} is a Git LFS pointer, not the file: 'git lfs pull' in its repository gets it"
+            )
 
 
 def open_plain(path: str | Path, largest: int) -> BinaryIO:

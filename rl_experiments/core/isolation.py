@@ -138,7 +138,8 @@ def describe_error(error: BaseException) -> str:
     text = " ".join(str(error).split())[:400]
     if isinstance(error, RLExperimentsError) and text:
         return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = KeyboardInterrupt.__name__ if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    return f"{name}: {text}" if text else name
 
 
 def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | None) -> Any:

@@ -12,13 +12,14 @@ import importlib
 import inspect
 import io
 import pickle
+import pickletools
 import types
 from collections import OrderedDict
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from rl_experiments.core.errors import RLExperimentsError, UntrustedError
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, UntrustedError
 from rl_experiments.core.pickle_calls import check_call, check_keys, check_result, check_state
 from rl_experiments.core.symbols import Trust
 
@@ -128,6 +129,10 @@ class ForbiddenName(pickle.UnpicklingError):
         self.name = name
 
 
+class DamagedPickle(pickle.UnpicklingError):
+    """Something that is no pickle, or no longer: reading it in another way would not help."""
+
+
 def loads(content: bytes, trust: Trust | None = None) -> Any:
     """
     Read a pickle, calling nothing outside the list above.
@@ -135,14 +140,28 @@ def loads(content: bytes, trust: Trust | None = None) -> Any:
     :param content: the pickle
     :param trust: names of the user's own that may be imported as well
     :raises ForbiddenName: if it names anything else
-    :raises pickle.UnpicklingError: if it is no pickle or a damaged one
+    :raises DamagedPickle: if it is none, or a damaged one
+    :raises pickle.UnpicklingError: if it does what no file of SB3 does
     """
     try:
         return _Unpickler(io.BytesIO(content), trust or Trust()).load()
-    except (pickle.UnpicklingError, RLExperimentsError):
+    except (pickle.UnpicklingError, RLExperimentsError) as error:
+        if isinstance(error, pickle.UnpicklingError) and not _is_whole(content):
+            raise DamagedPickle(str(error)) from error
         raise
     except Exception as error:  # a crafted pickle can make any allowed name raise anything
-        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+        kind = pickle.UnpicklingError if _is_whole(content) else DamagedPickle
+        raise kind(f"{type(error).__name__}: {error}") from error
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether it is a sequence of a pickle's instructions up to its end, whatever they do."""
+    try:
+        for _ in pickletools.genops(content):
+            pass
+    except Exception:  # of struct, of decoding, and others
+        return False
+    return True
 
 
 def is_named_class(module: str) -> bool:
@@ -304,7 +323,8 @@ def loads_trusting(content: bytes, trust: Trust) -> Any:
     try:
         return load_trusted(content)
     except Exception as error:  # old code objects fail in every way
-        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+        kind = pickle.UnpicklingError if _is_whole(content) else DamagedPickle
+        raise kind(f"{type(error).__name__}: {error}") from error
 
 
 def load_trusted(content: bytes) -> Any:
@@ -312,8 +332,11 @@ def load_trusted(content: bytes) -> Any:
     return pickle.loads(content)  # noqa: S301 (the user asked for it by name)
 
 
-def refusal(source: str, reason: str) -> UntrustedError:
-    """:return: the error for a file that cannot be read without running it"""
+def refusal(source: str, error: Exception) -> RLExperimentsError:
+    """:return: what a user is told of a file that could not be read, or not without running it"""
+    reason = " ".join(str(error).split())
+    if isinstance(error, DamagedPickle) or not isinstance(error, pickle.UnpicklingError):
+        return ConfigurationError(f"{source} is damaged, or no pickle: {reason:.200}")
     return UntrustedError(
         f"{source} cannot be read without running code from it: {reason}. If you trust its origin, pass --trust"
     )

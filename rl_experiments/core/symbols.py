@@ -33,10 +33,17 @@ _SHORT = {
     "FlattenExtractor": "stable_baselines3.common.torch_layers.FlattenExtractor",
     "CombinedExtractor": "stable_baselines3.common.torch_layers.CombinedExtractor",
     "utils.wrappers.DoneOnSuccessWrapper": "rl_experiments.envs.wrappers.TruncatedOnSuccessWrapper",
-    "gym.wrappers.resize_observation.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
-    "gym.wrappers.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
-    "gym.wrappers.gray_scale_observation.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
-    "gym.wrappers.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
+    "gymnasium.wrappers.resize_observation.ResizeObservation": (
+        "rl_experiments.envs.wrappers.YAMLCompatResizeObservation"
+    ),
+    "gymnasium.wrappers.ResizeObservation": "rl_experiments.envs.wrappers.YAMLCompatResizeObservation",
+    # Before gymnasium 1.0 it weighted the colours otherwise.
+    "gymnasium.wrappers.gray_scale_observation.GrayScaleObservation": (
+        "rl_experiments.envs.adapters.GrayScaleObservation"
+    ),
+    "gymnasium.wrappers.GrayScaleObservation": "rl_experiments.envs.adapters.GrayScaleObservation",
+    "gymnasium.wrappers.frame_stack.FrameStack": "rl_experiments.envs.adapters.FrameStack",
+    "gymnasium.wrappers.FrameStack": "rl_experiments.envs.adapters.FrameStack",
     "rl_zoo3.callbacks.RawStatisticsCallback": "rl_experiments.training.zoo_callbacks.RawStatisticsCallback",
     "rl_zoo3.callbacks.SaveVecNormalizeCallback": "rl_experiments.training.zoo_callbacks.SaveVecNormalizeCallback",
 }
@@ -49,8 +56,15 @@ _PREFIXES = {
     # Names that moved, or that have an implementation of our own so that nothing of the zoo is imported.
     "rl_zoo3.wrappers.": "rl_experiments.envs.wrappers.",
     "utils.wrappers.": "rl_experiments.envs.wrappers.",
-    "gym.wrappers.": "gymnasium.wrappers.",
     "gym_minigrid.": "minigrid.",
+    # Modules until gymnasium 0.29, whose wrappers still have the same names and arguments.
+    **{
+        f"gymnasium.wrappers.{module}.": "gymnasium.wrappers."
+        for module in (
+            *("clip_action", "filter_observation", "flatten_observation", "normalize", "order_enforcing"),
+            *("record_episode_statistics", "rescale_action", "time_aware_observation", "time_limit"),
+        )
+    },
 }
 _LIBRARIES = (
     "torch.nn.",
@@ -86,12 +100,15 @@ class Symbol:
     @property
     def path(self) -> str:
         """The full dotted path."""
-        if self.name in _SHORT:
-            return _SHORT[self.name]
+        name = self.name
+        if name.startswith("gym.wrappers."):
+            name = f"gymnasium{name.removeprefix('gym')}"
+        if name in _SHORT:
+            return _SHORT[name]
         for prefix, replacement in _PREFIXES.items():
-            if self.name.startswith(prefix):
-                return replacement + self.name.removeprefix(prefix)
-        return self.name
+            if name.startswith(prefix):
+                return replacement + name.removeprefix(prefix)
+        return name
 
     @staticmethod
     def is_known(name: str) -> bool:

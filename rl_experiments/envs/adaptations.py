@@ -64,6 +64,7 @@ _PANDA_PHYSICS = f"{_ADAPTERS}PandaPhysics"
 _MINIGRID = "sources of gym-minigrid 1.0.3 and minigrid 3.2.0 compared"
 _CHARACTERS = {"FlatObsWrapper": f"{_ADAPTERS}FlatObservationOf27Characters"}
 _OF_27_CHARACTERS = 7 * 7 * 3 + 96 * 27
+_FLAVOURS = "register_legacy_gym_envs in gym.py of ale-py 0.8.1"
 _FORCES = (
     "gym 0.21 with MuJoCo 2 never computed the contact forces that it gave: 84 zeros (their variance in the statistics"
     " of published agents is 0)"
@@ -252,7 +253,49 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
         "the same map, states and rewards",
         f"{_GYMNASIUM}toy_text/",
     ),
+    Adaptation(
+        r"Taxi-v2",
+        "Taxi-v4",
+        "the same states and rewards; the map is that of v2, with a wall less",
+        "sources of gym 0.12.1 and gymnasium 1.4.0 compared: MAP in taxi.py",
+        adapters=((f"{_ADAPTERS}TaxiWithoutWall", {}),),
+    ),
+    Adaptation(
+        r"Blackjack-v0",
+        "Blackjack-v1",
+        "the same cards and observations; a natural wins no more than any other 21, as in v0",
+        "sources of gym 0.18.0 and gymnasium 1.4.0 compared: step in blackjack.py",
+        kwargs={"sab": False, "natural": False},
+    ),
     # Atari
+    Adaptation(
+        r"SpaceInvaders-ramDeterministic-v([04])",
+        r"SpaceInvadersNoFrameskip-v\1",
+        "the same game seen as its memory, 3 frames for each action",
+        _FLAVOURS,
+        kwargs={"frameskip": 3, "obs_type": "ram"},
+    ),
+    Adaptation(
+        r"SpaceInvadersDeterministic-v([04])",
+        r"SpaceInvadersNoFrameskip-v\1",
+        "the same game, 3 frames for each action",
+        _FLAVOURS,
+        kwargs={"frameskip": 3},
+    ),
+    Adaptation(
+        r"([A-Z]\w+)-ramDeterministic-v([04])",
+        r"\1NoFrameskip-v\2",
+        "the same game seen as its memory, 4 frames for each action",
+        _FLAVOURS,
+        kwargs={"frameskip": 4, "obs_type": "ram"},
+    ),
+    Adaptation(
+        r"([A-Z]\w+)-ram((?:NoFrameskip)?)-v([04])",
+        r"\1\2-v\3",
+        "the same game seen as its memory",
+        _FLAVOURS,
+        kwargs={"obs_type": "ram"},
+    ),
     Adaptation(
         r"([A-Z]\w+)Deterministic-v([04])",
         r"\1NoFrameskip-v\2",

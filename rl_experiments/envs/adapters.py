@@ -5,6 +5,8 @@ What :mod:`rl_experiments.envs.adaptations` puts between an environment of today
 - ``SilencedObservation``: zeros in place of its last numbers
 - ``PandaPhysics``: mass and friction as panda-gym 1 had them
 - ``FlatObservationOf27Characters``: MiniGrid's picture and instruction as gym-minigrid encoded them
+- ``TaxiWithoutWall``: Taxi with the map of its second version
+- ``GrayScaleObservation``, ``FrameStack``: wrappers of gym and gymnasium until 0.29 that are others today
 - ``GoalInObservation``: observation and goal in one vector, for a vector of environments
 """
 
@@ -15,10 +17,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core.errors import ConfigurationError
 
+_EAST, _WEST = 2, 3
 _CHARACTERS_BEFORE, _CHARACTERS_NOW, _LONGEST_INSTRUCTION = 27, 28, 96
 
 
@@ -105,6 +109,58 @@ class FlatObservationOf27Characters(gym.ObservationWrapper):
         commas = np.flatnonzero(now[:, _CHARACTERS_BEFORE])
         before[commas] = before[commas - 1]
         return np.concatenate([image, before.ravel()])
+
+
+class TaxiWithoutWall(gym.Wrapper):
+    """
+    The map of Taxi-v2: no wall to the right of the second square in the second row.
+
+    :param env: Taxi
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        taxi: Any = env.unwrapped
+        taxi.desc[2, 4] = b":"
+        for passenger in range(5):
+            for destination in range(4):
+                left, right = (taxi.encode(1, column, passenger, destination) for column in (1, 2))
+                taxi.P[left][_EAST] = [(1.0, right, -1, False)]
+                taxi.P[right][_WEST] = [(1.0, left, -1, False)]
+
+
+class GrayScaleObservation(gym.ObservationWrapper):
+    """
+    Grey pictures with OpenCV's weights of the colours; ``GrayscaleObservation`` of today has others.
+
+    :param env: an environment with pictures in colour as observations
+    :param keep_dim: whether one channel remains, instead of none
+    """
+
+    def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
+        super().__init__(env)
+        shape = env.observation_space.shape
+        if shape is None or len(shape) != 3 or shape[-1] != 3 or env.observation_space.dtype != np.uint8:
+            raise ConfigurationError(f"GrayScaleObservation needs pictures in colour, but got {env.observation_space}")
+        self._shape = (*shape[:2], 1) if keep_dim else shape[:2]
+        self.observation_space = spaces.Box(0, 255, self._shape, np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """The picture in grey."""
+        import cv2
+
+        return cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY).reshape(self._shape)
+
+
+class FrameStack(FrameStackObservation):
+    """
+    :param env: any environment
+    :param num_stack: how many of the last observations make the new one; the first counts for all before it
+    :param lz4_compress: has no effect: the observations are the same
+    """
+
+    def __init__(self, env: gym.Env, num_stack: int, lz4_compress: bool = False) -> None:
+        super().__init__(env, num_stack)
 
 
 class GoalInObservation(VecEnvWrapper):

@@ -216,7 +216,7 @@ def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> Ve
             raise ConfigurationError(f"{path} holds no normalisation statistics, but a {type(normalization).__name__}")
         normalization.set_venv(env)
     except pickles.pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
+        raise pickles.refusal(str(path), error) from None
     except (AssertionError, ValueError) as error:
         raise ConfigurationError(f"The statistics in {path} do not fit {recipe.env_id}: {error}") from None
     return normalization

@@ -68,6 +68,8 @@ def run_benchmark(
 ) -> BenchmarkResult:
     """See :func:`benchmark_agents`."""
     published = read_published(benchmark.published) if benchmark.published else None
+    if published is not None and published.n_unread and say is not None:
+        say(f"{published.n_unread} of the rows of {benchmark.published} could not be read")
     folder = Path(benchmark.benchmark_dir)
     agents = find_agents(benchmark.log_dir)
     check_can_write(folder / "benchmark.md", "--benchmark-dir")

@@ -26,7 +26,12 @@ _NAMES = {
 }
 """What the columns are called: here, in the zoo's benchmark.md, in results.json, and elsewhere."""
 _NUMBER = r"[-+]?(?:\d[\d,_ ]*)?\.?\d+(?:[eE][-+]?\d+)?"
-_SCORE = re.compile(rf"({_NUMBER})(?:\s*(?:\+/?-|±)\s*({_NUMBER}))?")
+_SCORE = re.compile(rf"({_NUMBER})(?:\s*(?:\+/?-|±)\s*({_NUMBER}))?(?![\d.,])")
+_NUMBER_WITH_COMMA = re.compile(r"\d[\d.]*,\d+")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+_AS_TYPED = str.maketrans({"\u2212": "-", "\ufe63": "-", "\uff0d": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
+"""Signs and spaces of typesetting, which spreadsheets and web pages have."""
+_NOTHING = ("", "-", "--", "\u2013", "\u2014")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _RULE = re.compile(r":?-+:?")
 
@@ -74,15 +79,22 @@ class PublishedTable:
     Published scores by algorithm and environment.
 
     :param rows: each with any of the known names for its columns; what has no algorithm, environment or mean goes
+    :param of_commas: whether a comma is more likely the decimal sign than one of thousands, where numbers have no other
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]], of_commas: bool = False) -> None:
         self._scores: dict[tuple[str, str], Score] = {}
+        self.n_unread = 0
+        """How many rows say something of a score that could not be read."""
+        rows = list(rows)
+        decimal_comma = _has_decimal_commas(rows, of_commas)
         for row in rows:
             algorithm, environment = (_text(_find(row, name)) for name in ("algorithm", "environment"))
-            score = _score(row)
+            score = _score(row, decimal_comma)
             if algorithm and environment and score is not None:
                 self._scores.setdefault(_key(algorithm, environment), score)
+            elif str(_find(row, "mean") or "").strip() not in _NOTHING:
+                self.n_unread += 1
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -101,7 +113,7 @@ def read_published(path: str | Path) -> PublishedTable:
     path = Path(path)
     check_plain_file(path, _LARGEST)
     text = path.read_text(encoding="utf-8-sig", errors="replace")
-    table = PublishedTable(_rows(text, path))
+    table = PublishedTable(_rows(text, path), of_commas=_has_semicolons(text))
     if not len(table):
         raise ConfigurationError(
             f"{path} holds no published score. Expected a table (Markdown, CSV or JSON) with the columns "
@@ -156,7 +168,7 @@ def _markdown_rows(text: str) -> list[dict[str, Any]]:
         if not line.lstrip().startswith("|"):
             header = None
             continue
-        cells = [_plain(cell) for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+        cells = [_plain(cell) for cell in re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))]
         if all(_RULE.fullmatch(cell) for cell in cells if cell):
             continue
         if header is None:
@@ -171,10 +183,30 @@ def _plain(cell: str) -> str:
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
-    first = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    delimiter = _delimiter(text)
     rows = csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
     return [{_plain(key): value for key, value in row.items() if isinstance(key, str)} for row in rows]
+
+
+def _delimiter(text: str) -> str:
+    first = text.lstrip().partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
+def _has_semicolons(text: str) -> bool:
+    """Whether it is what spreadsheets write where the comma is the decimal sign."""
+    return text.lstrip()[:1] not in ("[", "{", "|") and _delimiter(text) == ";"
+
+
+def _has_decimal_commas(rows: list[Mapping[str, Any]], likely: bool) -> bool:
+    """Whether 31,8 is 31.8 in this table; 1,327 alone tells nothing."""
+    cells = [str(_find(row, name) or "").translate(_AS_TYPED) for row in rows for name in ("mean", "std")]
+    numbers = [number for cell in cells for number in _NUMBER_WITH_COMMA.findall(cell)]
+    if any("." in number for number in numbers):  # 1.327,158
+        return True
+    if any("." in cell for cell in cells):
+        return False
+    return likely or any(not _THOUSANDS.fullmatch(number) for number in numbers)
 
 
 def _find(row: Mapping[str, Any], name: str) -> Any:
@@ -182,20 +214,27 @@ def _find(row: Mapping[str, Any], name: str) -> Any:
     return next((normalized[known] for known in _NAMES[name] if normalized.get(known) not in (None, "")), None)
 
 
-def _score(row: Mapping[str, Any]) -> Score | None:
-    mean, spread = _parse(_find(row, "mean"))
+def _score(row: Mapping[str, Any], decimal_comma: bool = False) -> Score | None:
+    mean, spread = _parse(_find(row, "mean"), decimal_comma)
     if mean is None:
         return None
-    std = _parse(_find(row, "std"))[0]
-    episodes = _parse(_find(row, "episodes"))[0]
+    std = _parse(_find(row, "std"), decimal_comma)[0]
+    episodes = _parse(_find(row, "episodes"), decimal_comma)[0]
     return Score(mean, spread if std is None else std, None if episodes is None else int(episodes))
 
 
-def _parse(value: Any) -> tuple[float | None, float | None]:
+def _parse(value: Any, decimal_comma: bool) -> tuple[float | None, float | None]:
     """:return: a number, and what stands behind its ``+/-``"""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (float(value), None) if math.isfinite(value) else (None, None)
-    match = _SCORE.match(_plain(value)) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None, None
+    text = _plain(value.translate(_AS_TYPED))
+    if decimal_comma:
+        text = text.replace(".", "").replace(",", ".")
+    elif any(not _THOUSANDS.fullmatch(number) for number in re.findall(r"\d[\d,]*,\d*", text)):
+        return None, None
+    match = _SCORE.match(text)
     if match is None:
         return None, None
     mean, spread = (None if part is None else float(re.sub(r"[,_ ]", "", part)) for part in match.groups())

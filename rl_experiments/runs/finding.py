@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,31 +35,33 @@ def find_run(
         if not parent.is_dir():
             raise NotFoundError(f"There is no folder {parent}.{_elsewhere(folder, algorithm, name)}")
         return run_in(parent, algorithm, name)
-    runs = _runs_of(folder, algorithm, env_id)
-    if not runs:
+    groups = _groups_of(folder, algorithm, env_id)
+    runs = next(groups, None)
+    if runs is None:
         raise NotFoundError(
             f"There is no run of {algorithm} on {env_id} in {folder}.{_elsewhere(folder, algorithm, name)}"
         )
     if exp_id != LATEST:
-        if exp_id not in runs:
-            numbers = ", ".join(map(str, sorted(runs)))
-            raise NotFoundError(
-                f"There is no run {exp_id} of {algorithm} on {env_id} in {folder}. There are: {numbers}"
-            )
-        return runs[exp_id]
+        numbers: set[int] = set()
+        for group in itertools.chain([runs], groups):
+            if exp_id in group:
+                return group[exp_id]
+            numbers.update(group)
+        there = ", ".join(map(str, sorted(numbers)))
+        raise NotFoundError(f"There is no run {exp_id} of {algorithm} on {env_id} in {folder}. There are: {there}")
     with_model = [number for number in sorted(runs) if runs[number].has_model(which)]
     return runs[with_model[-1] if with_model else max(runs)]
 
 
-def _runs_of(folder: Path, algorithm: str, env_id: str) -> dict[int, Run]:
-    """:return: the runs of an environment by number: under its own name, or else under one that it had earlier"""
+def _groups_of(folder: Path, algorithm: str, env_id: str) -> Iterator[dict[int, Run]]:
+    """:return: the runs of an environment by number: those under its own name, then under each that it had earlier"""
     for parent, is_meant in _parents(folder, algorithm):
         for name in (folder_name(env_id), *_earlier_names(parent, env_id)):
             found = numbered_folders(parent, name).items()
             runs = {number: run_in(path, parent.name, name) for number, path in found}
-            if any(is_meant(run) for run in runs.values()):
-                return {number: run for number, run in runs.items() if is_meant(run)}
-    return {}
+            meant = {number: run for number, run in runs.items() if is_meant(run)}
+            if meant:
+                yield meant
 
 
 def _parents(folder: Path, algorithm: str) -> Iterator[tuple[Path, Callable[[Run], bool]]]:

@@ -226,6 +226,8 @@ class Run:
             return {}
         check_plain_file(file, within=self.path)
         content = yaml_io.read(file)
+        if content is None:  # as empty as if there were none
+            return {}
         if not isinstance(content, Mapping):
             raise ConfigurationError(f"{file} holds no mapping")
         check_keywords(content, str(file))

@@ -12,10 +12,15 @@ import numpy as np
 from rl_experiments.algorithms.agent import Agent, Observation, State
 from rl_experiments.algorithms.registry import Algorithm, get_algorithm, names_of_runs
 from rl_experiments.algorithms.sb3 import SB3Agent, load_model, read_data
-from rl_experiments.algorithms.sb3.recognizing import has_goal_in_observation, was_trained_with_gym
+from rl_experiments.algorithms.sb3.recognizing import (
+    has_goal_in_observation,
+    others_that_wrote,
+    was_trained_with_gym,
+)
 from rl_experiments.algorithms.tabular.table import load_table_agent
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
+from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.envs.adaptations import MODULES, Adaptation, find_adaptation
@@ -128,6 +133,7 @@ def load_agent(
     saved = run.model(which)
     algorithm = get_algorithm(run.algorithm)
     data = read_data(saved.path) if algorithm.backend == "sb3" else {}
+    _check_algorithm(saved.path, data, algorithm)
     adaptation = _adaptation(run, data, gym_packages)
     recipe = run_recipe(run, env_kwargs, gym_packages, trust, adaptation)
     recipe = replace(recipe, goal_in_observation=has_goal_in_observation(data))
@@ -142,6 +148,15 @@ def _acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agen
     if algorithm.backend == "tabular":
         return load_table_agent(path, algorithm)
     return SB3Agent(load_model(path, algorithm, device, trust), algorithm)
+
+
+def _check_algorithm(path: Path, data: Mapping[str, Any], algorithm: Algorithm) -> None:
+    others = others_that_wrote(data, algorithm)
+    if others:
+        raise ConfigurationError(
+            f"{path} is a model of {' or '.join(others)}, but lies in the folder of {algorithm.name}: move its run to a"
+            f" folder {others[0]}. Expected --algo {others[0]}"
+        )
 
 
 def run_recipe(
@@ -223,7 +238,10 @@ def open_run(path: str | Path) -> Run:
         raise NotFoundError(f"There is no run folder {path}")
     algorithm = path.resolve().parent.name
     if algorithm not in names_of_runs():
-        raise ConfigurationError(f"{path} lies in no algorithm's folder. Expected <folder>/<algo>/<env>_<n>")
+        raise ConfigurationError(
+            f"{path} lies in no algorithm's folder: '{algorithm}' is none.{hint(algorithm, names_of_runs())} Expected"
+            " <folder>/<algo>/<env>_<n>"
+        )
     configured = [entry.parent.name for entry in sorted(path.glob("*/config.yml"))]
     name = next(
         (name for name in configured if path.name.startswith(f"{name}_")), path.name.rpartition("_")[0] or path.name

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.files import check_content
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
@@ -47,12 +48,13 @@ def check_statistics(path: Path, trust: Trust) -> None:
     """
     :param path: a VecNormalize file of a run
     :raises UntrustedError: if it could only be read by running code
-    :raises ConfigurationError: if what it holds cannot normalise
+    :raises ConfigurationError: if it is damaged, or what it holds cannot normalise
     """
+    check_content(path)
     try:
         loaded = pickles.loads_trusting(path.read_bytes(), trust)
     except pickles.pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
+        raise pickles.refusal(str(path), error) from None
     if not isinstance(loaded, VecNormalize):
         raise ConfigurationError(f"{path} holds no normalisation statistics, but a {type(loaded).__name__}")
     values = vars(loaded)

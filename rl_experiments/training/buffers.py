@@ -56,7 +56,7 @@ def load_replay_buffer(model: Any, path: Path, truncate_last_trajectory: bool, t
     try:
         buffer = pickles.loads_trusting(path.read_bytes(), trust)
     except pickles.pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
+        raise pickles.refusal(str(path), error) from None
     if not isinstance(buffer, ReplayBuffer):
         raise ConfigurationError(f"{path} holds no replay buffer, but a {type(buffer).__name__}")
     if buffer.n_envs != model.n_envs or buffer.observation_space != model.observation_space:

@@ -67,6 +67,31 @@ def test_a_pickle_that_acting_needs_is_refused_by_name(key: str, copied: Run, tm
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_pickle_that_is_damaged_is_not_to_be_trusted(copied: Run) -> None:
+    entry = serialized(copied.path)
+    for text in (entry[":serialized:"][: len(entry[":serialized:"]) // 8 * 4], "", "AAAAA"):
+        rewrite_data(copied.final_model, policy_kwargs={**entry, ":serialized:": text})
+        with pytest.raises(ConfigurationError, match=r"'policy_kwargs' in .* is damaged") as caught:
+            load_agent(copied)
+        assert "--trust" not in str(caught.value)
+
+
+def test_a_pointer_of_git_lfs_is_told_from_a_damaged_file(copied: Run, normalized_run: Run, tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    copied.final_model.write_bytes(pointer)
+    with pytest.raises(ConfigurationError, match=r"CartPole-v1.zip is a Git LFS pointer.*git lfs pull"):
+        load_agent(copied)
+    folder = tmp_path / "logs" / normalized_run.algorithm / normalized_run.path.name
+    shutil.copytree(normalized_run.path, folder)
+    statistics = Run(folder, normalized_run.algorithm, normalized_run.env_name).final_statistics
+    whole = statistics.read_bytes()
+    for content, expected in ((pointer, "Git LFS pointer"), (whole[: len(whole) // 2], "is damaged"), (b"", "damaged")):
+        statistics.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=expected) as caught:
+            load_agent(folder)
+        assert "--trust" not in str(caught.value)
+
+
 def test_a_key_that_sb3_does_not_know_is_not_run_either(copied: Run, tmp_path: Path) -> None:
     rewrite_data(copied.final_model, surprise=serialized(Touch(tmp_path / "ran")))
     with pytest.raises(UntrustedError, match="'surprise'"):

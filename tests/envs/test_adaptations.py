@@ -12,10 +12,12 @@ import pytest
 from gymnasium import spaces
 
 from rl_experiments.config.hyperparameters import Hyperparameters
-from rl_experiments.core.errors import MissingPackageError
+from rl_experiments.core.errors import ConfigurationError, MissingPackageError
+from rl_experiments.core.symbols import Symbol, Trust, import_symbol
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.adaptations import ADAPTATIONS, find_adaptation, today
 from rl_experiments.envs.registry import PROVIDERS, find_spec, is_users_own
+from tests.helpers.old_agents import Nothing
 
 TIME = "sb3_contrib.common.wrappers.TimeFeatureWrapper"
 FLAT = "gym_minigrid.wrappers.FlatObsWrapper"
@@ -58,6 +60,12 @@ OF_EACH = (
     ("CliffWalking-v0", "CliffWalking-v1"),
     ("PongDeterministic-v4", "PongNoFrameskip-v4"),
     ("SpaceInvadersDeterministic-v0", "SpaceInvadersNoFrameskip-v0"),
+    ("SpaceInvaders-ramDeterministic-v4", "SpaceInvadersNoFrameskip-v4"),
+    ("Pong-ramDeterministic-v4", "PongNoFrameskip-v4"),
+    ("Pong-ramNoFrameskip-v4", "PongNoFrameskip-v4"),
+    ("Pong-ram-v0", "Pong-v0"),
+    ("Taxi-v2", "Taxi-v4"),
+    ("Blackjack-v0", "Blackjack-v1"),
 )
 UNCHANGED = (
     *("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "BipedalWalker-v3"),
@@ -155,11 +163,44 @@ def test_a_humanoid_feels_no_contact_forces(env_id: str) -> None:
     silent.close(), felt.close()
 
 
-def test_deterministic_games_repeat_an_action_four_times() -> None:
-    env = of("PongDeterministic-v4")
+@pytest.mark.parametrize(
+    ("env_id", "frames", "shape"),
+    [
+        ("PongDeterministic-v4", 4, (210, 160, 3)),
+        ("SpaceInvadersDeterministic-v4", 3, (210, 160, 3)),
+        ("SpaceInvaders-ramDeterministic-v4", 3, (128,)),
+        ("Pong-ramDeterministic-v4", 4, (128,)),
+        ("Pong-ramNoFrameskip-v4", 1, (128,)),
+    ],
+)
+def test_games_repeat_an_action_and_show_what_they_did(env_id: str, frames: int, shape: tuple[int, ...]) -> None:
+    env = of(env_id)
+    assert env.observation_space.shape in (shape, shape[-1:] + shape[:-1])
     env.reset()
-    assert env.step(np.array([0]))[3][0]["episode_frame_number"] == 4
+    assert env.step(np.array([0]))[3][0]["episode_frame_number"] == frames
     env.close()
+
+
+def test_the_taxi_drives_where_a_wall_is_today() -> None:
+    env = of("Taxi-v2")
+    taxi = env.get_attr("unwrapped")[0]
+    left, right = (taxi.encode(1, column, 0, 1) for column in (1, 2))
+    env.reset()
+    for start, action, end in ((left, 2, right), (right, 3, left)):
+        taxi.s = start
+        assert (env.step(np.array([action]))[0][0], taxi.s) == (end, end)
+    assert taxi.action_mask(left)[2] == taxi.action_mask(right)[3] == 1
+    assert gym.make("Taxi-v4").unwrapped.P[left][2][0][1] == left
+    env.close()
+
+
+def test_a_natural_is_no_more_than_twenty_one() -> None:
+    adaptation = find_adaptation("Blackjack-v0")
+    assert adaptation is not None
+    game: Any = gym.make("Blackjack-v1", **adaptation.kwargs)
+    game.reset(seed=0)
+    game.unwrapped.player, game.unwrapped.dealer = [1, 10], [10, 5, 6]
+    assert game.step(0)[1] == 0.0
 
 
 def test_pictures_of_cars_are_made_as_gym_named_it() -> None:
@@ -170,6 +211,42 @@ def test_pictures_of_cars_are_made_as_gym_named_it() -> None:
     env = of("CarRacing-v0", {"env_wrapper": wrappers, "frame_stack": 2})
     assert env.reset().shape == (1, 2, 64, 64)
     env.close()
+
+
+@pytest.mark.parametrize("package", ["gym", "gymnasium"])
+@pytest.mark.parametrize("module", ["", "gray_scale_observation."])
+def test_pictures_are_grey_as_before_gymnasium_1(package: str, module: str) -> None:
+    import cv2
+
+    name = Symbol(f"{package}.wrappers.{module}GrayScaleObservation")
+    colours = Nothing(spaces.Box(0, 255, (64, 64, 3), np.uint8), spaces.Discrete(2))
+    picture = colours.observation_space.sample()
+    for keep_dim, shape in ((True, (64, 64, 1)), (False, (64, 64))):
+        env = import_symbol(name, Trust(), "env_wrapper")(colours, keep_dim=keep_dim)
+        assert env.observation_space.shape == shape
+        np.testing.assert_array_equal(
+            env.observation(picture), cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).reshape(shape)
+        )
+    assert Symbol("gymnasium.wrappers.transform_observation.GrayscaleObservation").path.startswith("gymnasium.")
+    with pytest.raises(ConfigurationError, match="pictures in colour"):
+        import_symbol(name, Trust(), "env_wrapper")(gym.make("CartPole-v1"))
+
+
+@pytest.mark.parametrize("package", ["gym", "gymnasium"])
+def test_wrappers_have_the_names_that_they_had(package: str) -> None:
+    def wrapped(name: str, env: Any, **kwargs: Any) -> Any:
+        return import_symbol(f"{package}.wrappers.{name}", Trust(), "env_wrapper")(env, **kwargs)
+
+    colours = Nothing(spaces.Box(0, 255, (96, 96, 3), np.uint8), spaces.Discrete(2))
+    resized = wrapped("resize_observation.ResizeObservation", colours, shape=64)
+    assert resized.observation_space.shape == (64, 64, 3)
+    limited = wrapped("time_limit.TimeLimit", gym.make("CartPole-v1"), max_episode_steps=2)
+    stacked = wrapped("frame_stack.FrameStack", limited, num_stack=3)
+    first = stacked.reset(seed=0)[0]
+    np.testing.assert_array_equal(first, np.repeat(first[-1:], 3, axis=0))
+    assert [stacked.step(0)[3] for _ in range(2)] == [False, True]
+    for name in ("FrameStack", "ClipAction", "clip_action.ClipAction", "flatten_observation.FlattenObservation"):
+        assert import_symbol(f"{package}.wrappers.{name}", Trust(), "env_wrapper")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: str(provider.extra))
@@ -238,7 +315,6 @@ def test_a_goal_space_becomes_one_vector() -> None:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from rl_experiments.envs.adapters import GoalInObservation
-    from tests.helpers.old_agents import Nothing
 
     parts = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}
     space = spaces.Dict({key: spaces.Box(-1, 1, (size,)) for key, size in parts.items()})

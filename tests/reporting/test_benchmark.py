@@ -27,6 +27,7 @@ Command = Callable[..., CommandResult]
 FAULTS = {
     "ToyError-v0": "ToyError-v0: the environment failed in step 15: RuntimeError: the toy broke",
     "ToyDeath-v0": "its process crashed (exit code 7)",
+    "ToyInterrupt-v0": "KeyboardInterrupt",
     "ToyKill-v0": "its process crashed (SIGKILL)",
     "ToyNanReward-v0": "1 of 3 returns are NaN or infinite",
 }
@@ -145,8 +146,9 @@ def test_a_broken_agent_is_listed_with_its_reason(command: Command, faultless: R
     result = command(benchmark, *flags, "--jobs", "4")
     assert result.code == 1
     assert "Traceback" not in result.err
-    assert "[9/9]" in result.out
-    assert "1 of 9 agents played, 8 failed" in result.out
+    assert "[10/10]" in result.out
+    assert "'pppo' is none. Did you mean 'ppo'?" in result.out
+    assert "1 of 10 agents played, 9 failed" in result.out
     reasons = {name: agent["reason"] for name, agent in _agents("out").items()}
     for name, reason in FAULTS.items():
         assert reason in reasons[f"ppo toy_faults:{name}"]
@@ -224,6 +226,15 @@ def test_what_cannot_work_is_said_at_once(command: Command, ppo_run: Run, tmp_pa
     command(benchmark, "--log-dir", "agents", "--benchmark-dir", "no_table.md").assert_refused("no_table.md")
     for flag, value in (("-n", "0"), ("--n-episodes", "0"), ("--jobs", "0"), ("--timeout", "0"), ("--seed", "-1")):
         command(benchmark, "--log-dir", "agents", flag, value).assert_refused(value)
+
+
+def test_rows_that_were_not_read_are_told(command: Command, ppo_run: Run, tmp_path: Path) -> None:
+    _as_agent(ppo_run, tmp_path / "agents", "CartPole-v1")
+    (tmp_path / "table.csv").write_text("algo;env_id;mean\nppo;CartPole-v1;31,8\na2c;CartPole-v1;high\n")
+    flags = ("--log-dir", "agents", "--benchmark-dir", "out", "--n-episodes", "1", "--published", "table.csv")
+    result = command(benchmark, *flags)
+    assert "1 of the rows of table.csv could not be read" in result.out + result.err
+    assert ", published 31.80" in result.out + result.err
 
 
 @pytest.mark.slow

@@ -38,6 +38,9 @@ FORMS = {
             {"folder": "td3/Ant-v3_1", "env_saved": "Ant-v3", "measured": {"mean": 1}, "published": None},
         ]
     ),
+    "commas.csv": "algo;env_id;mean;std;episodes\nppo;Ant-v3;1327,158;451,577;175\n",
+    "commas and points.csv": "algo;env_id;mean;std;episodes\nppo;Ant-v3;1.327,158;451,577;175\n",
+    "commas.md": "| algo | env_id | mean | episodes |\n|-|-|-|-|\n| ppo | Ant-v3 | 1327,158 ± 451,577 | 175 |\n",
     "table without a name": ZOO,
 }
 
@@ -50,6 +53,17 @@ def test_a_table_is_read_in_whatever_form(name: str, tmp_path: Path) -> None:
     assert table.find(["td3"], ["Ant-v3"]) is None
     if "dqn" in FORMS[name]:
         assert table.find(["dqn"], ["ALE-Pong-v5"]) == Score(20.7, 0.64, 83)
+
+
+def test_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    rows = ("ppo|Minus|\u2212242.119|31.8", "ppo|Mixed|242,11|31.8", "a2c|Text|about 3|", "a2c|Empty| |", "|None|3|1")
+    text = "|algo|env_id|mean|std|\n|-|-|-|-|\n" + "".join(f"|{row}|\n" for row in rows)
+    (tmp_path / "table.md").write_text(text, encoding="utf-8")
+    table = read_published(tmp_path / "table.md")
+    assert table.find(["ppo"], ["Minus"]) == Score(-242.119, 31.8)
+    assert (len(table), table.n_unread) == (1, 3)
+    (tmp_path / "table.csv").write_text("algo;env_id;mean;std;episodes\nppo;LunarLander-v3;242,119;31,8;369\n")
+    assert read_published(tmp_path / "table.csv").find(["ppo"], ["LunarLander-v3"]) == Score(242.119, 31.8, 369)
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "|a|b|\n|-|-|\n|1|2|\n", "[]", '{"mean": 3}', "[" * 100_000, "\0\1"])

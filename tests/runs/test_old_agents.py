@@ -13,9 +13,9 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rl_experiments import enjoy, evaluate, load_agent, train
+from rl_experiments import enjoy, evaluate, load_agent, publish, train
 from rl_experiments.algorithms import get_algorithm
-from rl_experiments.core.errors import NotFoundError
+from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.evaluation.enjoying import watch
 from rl_experiments.runs import find_run
 from tests.helpers.old_agents import Nothing, as_of_old, write_old_run
@@ -162,6 +162,32 @@ def test_a_run_is_found_by_the_id_of_today(tmp_path: Path, command: Any) -> None
     tiny_experiment("ppo", "LunarLander-v3", tmp_path / "logs").run()
     assert find_run(tmp_path / "logs", "ppo", "LunarLander-v3").env_name == "LunarLander-v3"
     assert find_run(tmp_path / "logs", "ppo", "LunarLander-v2").path == old.path
+    seventh = old.path.rename(old.path.with_name("LunarLander-v2_7"))
+    assert find_run(tmp_path / "logs", "ppo", "LunarLander-v3", 7).path == seventh
+    with pytest.raises(NotFoundError, match="There are: 1, 7"):
+        find_run(tmp_path / "logs", "ppo", "LunarLander-v3", 3)
+
+
+def test_a_model_in_the_folder_of_another_algorithm_is_refused(tmp_path: Path) -> None:
+    box = spaces.Box(-1, 1, (2,))
+    for algo, folder in (("sac", "tqc"), ("ppo", "a2c"), ("td3", "ddpg"), ("a2c", "trpo"), ("sac", "sac")):
+        run = write_old_run(tmp_path, folder, "LunarLanderContinuous-v2", model_of(algo, VECTOR[8], box, SMALL))
+        if algo == folder:
+            assert load_agent(run).algorithm == algo
+            continue
+        with pytest.raises(ConfigurationError, match=rf"a model of {algo}, but lies in .* {folder}.*--algo {algo}$"):
+            load_agent(run)
+    run = write_old_run(tmp_path, "td3", "LunarLanderContinuous-v2", model_of("ddpg", VECTOR[8], box, SMALL))
+    assert load_agent(run).algorithm == "td3"
+    with pytest.raises(ConfigurationError, match=r"'ppp' is none\. Did you mean 'ppo'"):
+        load_agent(run.path.parent.rename(tmp_path / "ppp") / run.path.name)
+
+
+def test_an_empty_configuration_is_as_if_there_were_none(tmp_path: Path) -> None:
+    run = write_old_run(tmp_path, "ppo", "CartPole-v1", model_of("ppo", VECTOR[4], spaces.Discrete(2), SMALL))
+    for name in ("config.yml", "args.yml"):
+        (run.config_folder / name).write_text("")
+    assert load_agent(run.path).recipe.env_id == "CartPole-v1"
 
 
 def test_what_nobody_carried_over_is_one_line(tmp_path: Path) -> None:
@@ -213,6 +239,14 @@ def test_hindsight_of_the_first_version_sees_observation_and_goal(goals: str, tm
         assert "Adapted: observation and goal are one vector" in result.err
     result = command(enjoy, "--algo", "tqc", "--env", goals, "-f", "logs", "--no-render")
     assert result.code == 2
+    tiny_experiment("sac", goals, tmp_path / "logs", {"policy": "MultiInputPolicy", "learning_starts": 60}).run()
+    seventh = agent.run.path.rename(agent.run.path.with_name(f"{goals}_7"))
+    assert find_run(tmp_path / "logs", "sac", goals, 7).path == seventh
+    card = publish(load_agent(seventh), upload=False, render=False, n_eval_episodes=1, hub_folder=tmp_path / "hub")
+    text = card.bundle.card.read_text()
+    assert f'load_agent("logs/sac/{goals}_1")' in text
+    assert "SAC.load" not in text
+    assert "rl_zoo3" not in text
 
 
 def test_the_algorithm_of_hindsight_is_told_by_the_model_too(goals: str, tmp_path: Path) -> None:

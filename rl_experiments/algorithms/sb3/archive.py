@@ -25,7 +25,7 @@ from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sb3.safety import AllocationBudget, check_attributes, check_members, check_weights
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
-from rl_experiments.core.files import check_plain_file, replacing
+from rl_experiments.core.files import check_content, check_plain_file, replacing
 from rl_experiments.core.symbols import Trust
 
 _LARGEST_DATA = 64 << 20
@@ -147,6 +147,7 @@ def read_data(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise NotFoundError(f"There is no model {path}")
     check_plain_file(path)
+    check_content(path)
     try:
         with zipfile.ZipFile(path) as archive:
             check_members(archive, path)
@@ -188,7 +189,7 @@ def read_objects(data: dict[str, Any], path: Path, trust: Trust) -> tuple[dict[s
             objects[key] = pickles.loads_trusting(content, trust)
         except (pickle.UnpicklingError, binascii.Error, TypeError, ValueError) as error:
             if key not in _STAND_INS:
-                raise pickles.refusal(f"'{key}' in {path}", str(error)) from None
+                raise pickles.refusal(f"'{key}' in {path}", error) from None
             objects[key] = _stand_in(key)
             replaced.add(key)
     return objects, replaced

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import Algorithm, algorithm_names
 
+_LIBRARIES = ("stable_baselines3.", "sb3_contrib.")
 _BY_KEY = {
     "cg_max_steps": "trpo",
     "n_epochs": "ppo",
@@ -33,6 +34,20 @@ def possible_algorithms(data: Mapping[str, Any]) -> frozenset[str]:
     if found is None and module == "stable_baselines3.common.policies" and {"vf_coef", "n_steps"} <= data.keys():
         found = "a2c"
     return frozenset({found} if found else set())
+
+
+def others_that_wrote(data: Mapping[str, Any], algorithm: Algorithm) -> list[str]:
+    """
+    :param data: what an SB3 zip holds as ``data``
+    :param algorithm: what the model is said to be of
+    :return: the algorithms that it is of instead; empty where it may be of this one, or has a policy of the user's own
+    """
+    policy = data.get("policy_class")
+    module = str(policy.get("__module__", "")) if isinstance(policy, Mapping) else ""
+    if not module.startswith(_LIBRARIES) or not algorithm.class_path.startswith(_LIBRARIES):
+        return []
+    possible = possible_algorithms(data)
+    return [] if algorithm.name in possible else sorted(possible)
 
 
 def has_goal_in_observation(data: Mapping[str, Any]) -> bool:

@@ -115,7 +115,7 @@ def read_course_model(path: Path) -> CourseModel:
     try:
         content = pickles.loads(path.read_bytes())
     except pickle.UnpicklingError as error:
-        raise pickles.refusal(str(path), str(error)) from None
+        raise pickles.refusal(str(path), error) from None
     if not isinstance(content, Mapping) or "qtable" not in content:
         raise ConfigurationError(f"{path} is no table of the course: expected a dictionary with a 'qtable'")
     qtable = _checked_table(content["qtable"], path)

@@ -107,6 +107,6 @@ class OddSpace(Faulty):
 
 for _class in (Faulty, OddSpace):
     gym.register(f"Toy{_class.__name__}-v0", entry_point=_class)
-for _fault in ("error", "death", "kill", "pause", "nan-reward"):
+for _fault in ("error", "death", "interrupt", "kill", "pause", "nan-reward"):
     _name = _fault.title().replace("-", "")
     gym.register(f"Toy{_name}-v0", entry_point=Faulty, kwargs={"fault": _fault, "at": 15})
