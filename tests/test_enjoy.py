@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rl_experiments import Run, enjoy
-from tests.helpers.commands import run_module
+from tests.helpers.commands import run_module, unmeasured
 
 
 def _arguments(run: Run, *further: str) -> tuple[str, ...]:
@@ -263,6 +263,7 @@ def test_a_signal_ends_it_with_what_was_played(number: int, code: int, n_envs: s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
+        env=unmeasured(),
         text=True,
     )
     assert process.stdout is not None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def unmeasured() -> dict[str, str]:
+    """:return: the environment of a process whose coverage is not measured: a signal within its lock would hang there"""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rl_experiments import Run, load_from_hub
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, unmeasured
 from tests.helpers.hub_faults import Fault
 from tests.helpers.hub_repositories import add_repository, course_files
 from tests.helpers.hub_server import HubServer
@@ -184,6 +184,7 @@ def _started(folder: Path, hub: HubServer, *flags: str) -> subprocess.Popen[str]
     process = subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.load_from_hub", REPO, "-f", "logs", *flags],
         cwd=folder,
+        env=unmeasured(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

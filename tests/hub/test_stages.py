@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from rl_experiments import Run, load_agent, publish, push_to_hub
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, unmeasured
 from tests.helpers.hub_api import card_problems
 from tests.helpers.hub_server import HubServer
 from tests.helpers.tiny import tiny_experiment
@@ -122,7 +121,7 @@ def _publishing(run: Run, tmp_path: Path, *more: str, **environment: str) -> sub
     return subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.push_to_hub", *_flags(run, *more)],
         cwd=tmp_path,
-        env={**os.environ, **environment},
+        env={**unmeasured(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

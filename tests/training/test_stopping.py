@@ -15,6 +15,7 @@ import pytest
 
 from rl_experiments.runs import open_run
 from rl_experiments.training.stopping import Interrupted, StopRequest
+from tests.helpers.commands import unmeasured
 
 SMALL = ("-params", "n_envs:2", "n_steps:32", "batch_size:16", "n_epochs:1", "policy_kwargs:dict(net_arch=[8])")
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
@@ -24,7 +25,7 @@ def _start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        env={**unmeasured(), "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
