@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def unmeasured() -> dict[str, str]:
-    """:return: the environment of a process whose coverage is not measured: a signal within its lock would hang there"""
+    """:return: the environment of a process whose coverage is not measured: a signal in its lock would hang there"""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
