@@ -18,7 +18,8 @@ from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot
 from rl_experiments.core.symbols import Trust
 
 _RANDOM = "random.Random"

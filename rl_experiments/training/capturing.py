@@ -20,7 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs.state import SPACES, end_episodes, put_state, take_state
 from rl_experiments.evaluation.statistics import Episode, Evaluation

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, is_plain, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot, is_plain
 from rl_experiments.core.symbols import Trust
 
 
