@@ -84,6 +84,7 @@ class Snapshot:
         self._rules, self._known = rules, known
         self._places: dict[int, str] = {}
         self._arrays: dict[int, list[np.ndarray]] = {}
+        self._not_held = 0
         self._held: list[Any] = []  # so that no other object gets the id of one of them
         self.values: dict[str, Any] = {}
         self.filled: set[str] = set()
@@ -111,6 +112,7 @@ class Snapshot:
 
     def _add(self, place: str, value: Any) -> None:
         if self._is_kept(value):
+            self._not_held += 1
             return
         if id(value) in self._places:
             self.values[f"{place}/="] = self._places[id(value)]
@@ -124,6 +126,7 @@ class Snapshot:
         elif isinstance(value, Enum):
             self.values[f"{place}/@"] = value.name
         elif place.count("/") > _DEEPEST or not self._fill(place, value):
+            self._not_held += 1
             self.missing.append(f"{place} ({type(value).__name__})")
 
     def _fill(self, place: str, value: Any) -> bool:
@@ -141,15 +144,22 @@ class Snapshot:
         elif content is not None:
             self.values[f"{place}/*"] = content
         elif (parts := parts_of(value)) is not None:
-            if isinstance(value, (dict, list, deque)):
-                self.values[f"{place}/#"] = [name for name, _ in parts]
-            self._add_parts(place, parts)
+            self._add_all(place, value, parts)
             if isinstance(value, (types.FunctionType, types.MethodType)):
                 self.values[f"{place}/&"] = value.__name__
         else:
             return False
         self.filled.add(place)
         return True
+
+    def _add_all(self, place: str, value: Any, parts: list[tuple[str, Any]]) -> None:
+        """Add parts; where a container is known to its last item, the other one shall have neither more nor fewer."""
+        before = self._not_held
+        if isinstance(value, (dict, list, deque)):
+            self.values[f"{place}/#"] = [name for name, _ in parts]
+        self._add_parts(place, parts)
+        if self._not_held > before:
+            self.values.pop(f"{place}/#", None)
 
     def _is_kept(self, value: Any) -> bool:
         rules = self._rules

@@ -9,6 +9,7 @@ import random
 from collections import Counter as CounterOfItems
 from collections import defaultdict, deque
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,11 @@ def test_functions_and_what_is_kept_are_no_state() -> None:
     source = Outer(kept=Inner(2), call=len, skipped=2, cls=Inner)
     moved = vars(_moved(source, Outer(kept=kept, call=max, skipped=1, cls=Outer), rules))
     assert (moved["kept"].value, moved["call"], moved["skipped"], moved["cls"]) == (1, max, 1, Outer)
+
+
+def test_containers_of_what_is_kept_stay_as_they_are() -> None:
+    moved: Any = _moved(Outer(files=[[Path("a")], [Path("b")]]), Outer(files=[]))
+    assert moved.files == []
 
 
 def test_what_cannot_be_had_is_named() -> None:
