@@ -18,17 +18,19 @@ from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot
 from rl_experiments.core.symbols import Trust
 
+_RANDOM = "random.Random"
 _LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
-_SKIPPED = frozenset({"env", "venv", "spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"})
 _TAKE, _PUT, _END = "take_state", "put_state", "end_episode"
+_SKIPPED = frozenset({"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", _TAKE, _PUT, _END})
 
 
 def offer_state(env: gym.Env) -> gym.Env:
     """:return: the environment, whose state a vector of environments can ask for, in another process too"""
-    setattr(env, _TAKE, functools.partial(_take, env))
+    setattr(env, _TAKE, functools.partial(_take, env, known=set()))
     setattr(env, _PUT, functools.partial(_put, env))
     setattr(env, _END, functools.partial(_end, env))
     return env
@@ -44,21 +46,24 @@ def take_state(env: VecEnv, inside: bool = True) -> tuple[dict[str, Any], list[s
     for content, lacking in env.env_method(_TAKE, inside):
         workers.append(content)
         missing += [place for place in lacking if place not in missing]
-    outside = Snapshot(_vector_rules())
-    for place, wrapper in _wrappers(env).items():
-        outside.take(place, wrapper)
+    outside = Snapshot(_vector_rules()).take(_wrappers(env))
     base = env.unwrapped
     pending = {"seeds": list(base._seeds), "options": list(base._options)}
     return {"workers": workers, "wrappers": outside.values, **pending}, missing + outside.missing
 
 
-def put_state(env: VecEnv, state: dict[str, Any]) -> None:
-    """Put what :func:`take_state` returned into other environments of the same recipe."""
+def put_state(env: VecEnv, state: dict[str, Any]) -> list[str]:
+    """
+    Put what :func:`take_state` returned into other environments of the same recipe.
+
+    :return: what of it has no place in them
+    """
     base = env.unwrapped
     base._seeds, base._options = list(state["seeds"]), list(state["options"])
+    lost: list[str] = []
     for index, content in enumerate(state["workers"]):
-        env.env_method(_PUT, content, indices=[index])
-    put(_wrappers(env), state["wrappers"], _vector_rules())
+        lost += env.env_method(_PUT, content, indices=[index])[0]
+    return list(dict.fromkeys(lost + put(_wrappers(env), state["wrappers"], _vector_rules())))
 
 
 def end_episodes(env: VecEnv) -> None:
@@ -103,28 +108,50 @@ def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
     return wrappers
 
 
-def _take(env: gym.Env, inside: bool) -> tuple[bytes, list[str]]:
-    snapshot = Snapshot(_rules(env))
-    try:
-        for place, layer in _layers(env).items():
-            if inside or layer is not env.unwrapped:
-                snapshot.take(place, layer)
-    except Exception as error:  # whatever the attributes of an environment raise when they are looked at
-        return b"", [f"{type(env.unwrapped).__name__}: {type(error).__name__}"]
-    missing = [f"{type(_layers(env)[place[0]]).__name__}{place[1:]}" for place in snapshot.missing]
-    if _repeats_actions(env.unwrapped):
+def _take(env: gym.Env, inside: bool, known: set[str]) -> tuple[bytes, list[str]]:
+    """
+    :param known: objects that an environment has after its first reset: only these will be there to be filled
+    """
+    layers = _layers(env)
+    snapshot = Snapshot(_rules(env), known or None).take(layers, () if inside else [list(layers)[-1]])
+    if inside and not known:
+        known.update(snapshot.filled)
+    missing = _named(layers, snapshot.missing)
+    if inside and _repeats_actions(env.unwrapped):
         missing.append(f"{type(env.unwrapped).__name__}: the action that it repeats by chance")
-    # The generators of this process: an environment of its own may use them.
-    state = {"values": snapshot.values, "python": random.getstate(), "numpy": np.random.get_state()}
-    return pickle.dumps(state, protocol=4), missing
+    return pickle.dumps({"values": snapshot.values, **_take_generators()}, protocol=4), missing
 
 
-def _put(env: gym.Env, content: bytes) -> None:
+def _put(env: gym.Env, content: bytes) -> list[str]:
     rules = _rules(env)
     state = pickles.loads(content, rules.trust)
-    put(_layers(env), state["values"], rules)
+    lost = put(_layers(env), state["values"], rules)
+    _put_generators(state)
+    return _named(_layers(env), lost)
+
+
+def _named(layers: dict[str, gym.Env], places: list[str]) -> list[str]:
+    """:return: the places, with the classes of the layers instead of their numbers"""
+    split = [place.partition("/") for place in places]
+    return [f"{type(layers[layer]).__name__}/{rest}" for layer, _, rest in split]
+
+
+def _take_generators() -> dict[str, Any]:
+    """Those of this process: an environment of its own may use them."""
+    torch = _loaded("torch")
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": None if torch is None else torch.get_rng_state().numpy(),
+    }
+
+
+def _put_generators(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
+    torch = _loaded("torch")
+    if torch is not None and state.get("torch") is not None:
+        torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
 
 
 def _end(env: gym.Env) -> None:
@@ -153,15 +180,21 @@ def _renew(around: Any, env: gym.Env) -> None:
 def _rules(env: gym.Env) -> Rules:
     own = {type(layer).__module__.partition(".")[0] for layer in _layers(env).values()} - set(_LIBRARIES)
     return Rules(
-        kept=(gym.Env, EnvSpec, ResultsWriter, *_kept_of_mujoco()),
+        kept=(EnvSpec, ResultsWriter, *_kept_of_mujoco()),
+        in_place=(gym.Env,),
         natives=(SPACES, *_atari(), *_mujoco()),
         skipped=_SKIPPED,
-        trust=Trust(modules=frozenset(own)),
+        trust=Trust(modules=frozenset(own | {_RANDOM})),
     )
 
 
 def _vector_rules() -> Rules:
-    return Rules(kept=(VecEnv, ResultsWriter), natives=(SPACES,), skipped=_SKIPPED | {"class_attributes", "metadata"})
+    return Rules(
+        kept=(VecEnv, gym.Env, ResultsWriter),
+        natives=(SPACES,),
+        skipped=_SKIPPED | {"venv", "class_attributes", "metadata"},
+        trust=Trust(modules=frozenset({_RANDOM})),
+    )
 
 
 SPACES = Native(spaces.Space, space_state, put_space_state)

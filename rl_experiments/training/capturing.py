@@ -20,7 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs.state import SPACES, end_episodes, put_state, take_state
 from rl_experiments.evaluation.statistics import Episode, Evaluation
@@ -51,7 +52,11 @@ def _put_tensor(target: torch.Tensor, value: np.ndarray) -> None:
 _TENSORS = Native(torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy(), _put_tensor)
 _KEPT = (torch.nn.Module, torch.optim.Optimizer, torch.device, BaseBuffer, BaseAlgorithm, VecEnv, gym.Env)
 _MODEL_RULES = Rules(
-    kept=(*_KEPT, Logger), in_place=(ActionNoise,), natives=(_TENSORS, SPACES), skipped=_OF_THIS_PROCESS
+    kept=(*_KEPT, Logger),
+    in_place=(ActionNoise,),
+    natives=(_TENSORS, SPACES),
+    skipped=_OF_THIS_PROCESS,
+    callables=False,
 )
 
 
@@ -81,11 +86,14 @@ class TrainingState:
         """
         Find out whether environments have to begin new episodes at checkpoints.
 
-        :return: what of the environments cannot be had, and what of the callbacks and the model
+        :return: what of the environments cannot be had, and what of their wrappers, the callbacks and the model, to
+            which new episodes are no help
         """
-        missing = [place for env in self._envs.values() for place in take_state(env)[1]]
+        everything = [place for env in self._envs.values() for place in take_state(env)[1]]
+        wrappers = [place for env in self._envs.values() for place in take_state(env, inside=False)[1]]
+        missing = [place for place in dict.fromkeys(everything) if place not in wrappers]
         self.resets = bool(missing)
-        return list(dict.fromkeys(missing)), self._of_callbacks().missing + self._of_model().missing
+        return missing, [*dict.fromkeys(wrappers), *self._of_callbacks().missing, *self._of_model().missing]
 
     def take(self) -> bytes:
         """:return: the state, beside the model's parameters, its optimizers and its replay buffer"""
@@ -97,8 +105,8 @@ class TrainingState:
         }
         model, callbacks = self._of_model(), self._of_callbacks()
         environments = {name: take_state(env, not self.resets) for name, env in self._envs.items()}
-        inside = [] if self.resets else [place for _, missing in environments.values() for place in missing]
-        self.missing = model.missing + callbacks.missing + inside
+        lacking = [place for _, missing in environments.values() for place in missing]
+        self.missing = model.missing + callbacks.missing + lacking
         state = {
             "resets": self.resets,
             "model": model.values,
@@ -110,22 +118,27 @@ class TrainingState:
         }
         return pickle.dumps(state, protocol=4)
 
-    def put(self, model_file: Path, content: bytes) -> None:
-        """Set everything; the logger, the networks and the environments stay the same objects."""
+    def put(self, model_file: Path, content: bytes) -> list[str]:
+        """
+        Set everything; the logger, the networks and the environments stay the same objects.
+
+        :return: what has no place in this training
+        """
         model = self._model
         state = pickles.loads(content, self._rules.trust)
         model.set_parameters(str(model_file), exact_match=True, device=model.device)
-        put({"model": model}, state["model"], _MODEL_RULES)
-        put(self._callbacks, state["callbacks"], self._rules)
+        lost = put({"model": model}, state["model"], _MODEL_RULES)
+        lost += put(self._callbacks, state["callbacks"], self._rules)
         owners = self._explorations()
         for place, value in state["exploration"].items():
             owner, name = place.split("/")
             setattr(owners[owner], name, torch.as_tensor(value, device=model.device))
         for name, env in self._envs.items():
-            put_state(env, state["environments"][name])
+            lost += put_state(env, state["environments"][name])
         self.resets = state["resets"]
         _put_generators(state["generators"])
         _put_log(model.logger, state.get("log", {}))
+        return lost
 
     def begin_episodes(self, seed: int) -> None:
         """
@@ -155,13 +168,10 @@ class TrainingState:
             buffer.timeouts[buffer.pos - 1] = True
 
     def _of_model(self) -> Snapshot:
-        return Snapshot(_MODEL_RULES).take("model", self._model)
+        return Snapshot(_MODEL_RULES).take({"model": self._model})
 
     def _of_callbacks(self) -> Snapshot:
-        snapshot = Snapshot(self._rules)
-        for place, callback in self._callbacks.items():
-            snapshot.take(place, callback)
-        return snapshot
+        return Snapshot(self._rules).take(self._callbacks)
 
     def _explorations(self) -> dict[str, Any]:
         policy = self._model.policy
@@ -177,6 +187,7 @@ def _callback_rules(callbacks: Sequence[BaseCallback]) -> Rules:
         in_place=(BaseCallback,),
         natives=(_TENSORS, SPACES),
         skipped=_OF_CALLBACKS,
+        callables=False,
         trust=Trust(modules=frozenset(own | ours)),
     )
 

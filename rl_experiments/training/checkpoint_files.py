@@ -106,16 +106,20 @@ class CheckpointFiles:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """
+        What has no place in this training is told, and the training goes on without it.
+
         :raises TrainingError: if the checkpoint does not fit
         """
         try:
             if self._replay is not None:
                 self._replay.read(checkpoint)
-            self._state.put(checkpoint.file(MODEL), checkpoint.file(STATE).read_bytes())
+            lost = self._state.put(checkpoint.file(MODEL), checkpoint.file(STATE).read_bytes())
         except (OSError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error
         except RLExperimentsError as error:
             raise TrainingError(f"{checkpoint.path} does not fit this training: {error}") from error
+        if lost:
+            to_stderr(f"The resumed run is not exactly the same: nothing here takes the state of {_some(lost)}")
 
     def remarks(self, with_evaluators: bool) -> list[str]:
         """

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import pickle
-from collections import deque
+import random
+from collections import Counter as CounterOfItems
+from collections import defaultdict, deque
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rl_experiments.core import pickles
-from rl_experiments.core.snapshots import Native, Rules, Snapshot, is_plain, put
+from rl_experiments.core.restoring import put
+from rl_experiments.core.snapshots import Native, Rules, Snapshot, is_plain
+from rl_experiments.core.symbols import Trust
 
 
 class Inner:
@@ -24,12 +33,21 @@ class Outer:
 
 
 class Counter:
-    """Keeps its state where Python does not see it."""
+    """Keeps its state outside of a dictionary."""
 
     __slots__ = ("hidden",)
 
     def __init__(self, hidden: int) -> None:
         self.hidden = hidden
+
+    def __call__(self) -> int:
+        self.hidden += 1
+        return self.hidden
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
 
 
 RULES = Rules(
@@ -37,11 +55,14 @@ RULES = Rules(
 )
 
 
+MAKING = Rules(trust=Trust(modules=frozenset({"random.Random"})))
+
+
 def _moved(source: Outer, target: Outer, rules: Rules = RULES) -> Outer:
-    snapshot = Snapshot(rules).take("root", source)
+    snapshot = Snapshot(rules).take({"root": source})
     assert snapshot.missing == []
     values = pickles.loads(pickle.dumps(snapshot.values), rules.trust)
-    put({"root": target}, values, rules)
+    assert put({"root": target}, values, rules) == []
     return target
 
 
@@ -93,17 +114,98 @@ def test_functions_and_what_is_kept_are_no_state() -> None:
     assert (moved["kept"].value, moved["call"], moved["skipped"], moved["cls"]) == (1, max, 1, Outer)
 
 
+def test_containers_of_what_is_kept_stay_as_they_are() -> None:
+    moved: Any = _moved(Outer(files=[[Path("a")], [Path("b")]]), Outer(files=[]))
+    assert moved.files == []
+
+
 def test_what_cannot_be_had_is_named() -> None:
-    source = Outer(good=1, bad=Counter(1), deep=Inner(iter([1])), mixed=(1, Counter(2)))
-    snapshot = Snapshot(Rules()).take("root", source)
-    assert snapshot.values == {"root/good": 1}
-    assert [place.split(" ")[0] for place in snapshot.missing] == ["root/bad", "root/deep/value", "root/mixed"]
+    numbers, count = np.zeros(4), itertools.count()
+    source = Outer(
+        good=1,
+        bad=itertools.cycle([1]),
+        deep=Inner(iter([1])),
+        mixed=(1, torch.Generator()),
+        call=lambda: next(count),
+        system=functools.partial(random.SystemRandom().random),
+        numbers=numbers,
+        view=numbers[::2],
+    )
+    missing = [place.split(" ")[0] for place in Snapshot(Rules()).take({"root": source}).missing]
+    places = ["bad", "deep/value", "mixed/1", "call/count", "system/func/__self__", "view"]
+    assert missing == [f"root/{place}" for place in places]
+
+
+def _with_calls(seed: int) -> Outer:
+    """Where the state is only in what can be called, in different ways."""
+    closed, generator, own = random.Random(seed), np.random.default_rng(seed), Counter(seed)
+
+    def default(counts: list[Counter] = [Counter(seed)]) -> int:  # noqa: B006, B008
+        return counts[0]()
+
+    calls = {
+        "closure": lambda: closed.random(),
+        "builtin": random.Random(seed).random,
+        "part": functools.partial(generator.normal, 0, 1),
+        "method": own.__call__,
+        "object": Counter(seed),
+        "default": default,
+    }
+    return Outer(calls=calls, generator=generator, last=[calls["object"]], spare=[Inner(closed) for _ in range(seed)])
+
+
+def test_what_can_be_called_has_state() -> None:
+    first = _with_calls(1)
+    second = _moved(first, _with_calls(2), MAKING)
+
+    def play(owner: Any) -> list[Any]:
+        named = [(name, call()) for _ in range(3) for name, call in owner.calls.items()]
+        return [*named, owner.generator.random(), owner.last[0](), len(owner.spare)]
+
+    assert play(first) == play(second)
+
+
+def test_which_object_it_is_goes_over_too() -> None:
+    def made(current: int) -> Outer:
+        nodes = [Inner(1), Inner(2)]
+        return Outer(nodes=nodes, current=nodes[current], colour=Colour(current + 1), text=np.array(["a" * current]))
+
+    moved: Any = _moved(made(1), made(0))
+    assert moved.current is moved.nodes[1]
+    assert moved.colour is Colour.BLUE
+    assert moved.text.tolist() == ["a"]
+
+
+def test_containers_of_other_classes_keep_theirs() -> None:
+    before, after = (
+        Outer(x=defaultdict(int), y=CounterOfItems()),
+        Outer(x=defaultdict(int, a=1), y=CounterOfItems("aab")),
+    )
+    moved: Any = _moved(after, before)
+    assert moved.x["b"] == 0
+    assert moved.y == CounterOfItems("aab")
+
+
+def test_what_is_made_later_is_made_again_or_named() -> None:
+    known = Snapshot(MAKING).take({"root": Outer()}).filled
+    snapshot = Snapshot(MAKING, known).take({"root": Outer(plain=random.Random(3), late=Inner(len))})
+    assert snapshot.missing == ["root/late (Inner)"]
+    moved = Outer()
+    assert put({"root": moved}, pickles.loads(pickle.dumps(snapshot.values), MAKING.trust), MAKING) == []
+    assert vars(moved)["plain"].random() == random.Random(3).random()
+
+
+def test_state_of_objects_that_are_not_there_is_told() -> None:
+    values = Snapshot(Rules()).take({"root": Outer(late=Inner(1), good=2)}).values
+    moved = Outer()
+    assert put({"root": moved}, values, Rules()) == ["root/late/value"]
+    assert vars(moved) == {"good": 2}
 
 
 def test_circles_end() -> None:
     source = Outer(value=1)
     vars(source)["itself"] = source
-    assert Snapshot(Rules()).take("root", source).values == {"root/value": 1}
+    assert Snapshot(Rules()).take({"root": source}).values == {"root/value": 1, "root/itself/=": "root"}
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.config.hyperparameters import Hyperparameters
@@ -29,6 +32,48 @@ CASES: dict[str, Mapping[str, Any]] = {
     "ALE/Breakout-v5": {"env_kwargs": {"repeat_action_probability": 0.0}, **ATARI},
     "toy_envs:ToyGoal-v0": {},
 }
+
+
+class OwnState(gym.Env):
+    """Draws from generators that are in a method, in a closure, in an environment of its own, and made only later."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (5,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.draw = random.Random(1).random
+        self.inner = gym.make("CartPole-v1")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Let the episode begin."""
+        super().reset(seed=seed)
+        generator = random.Random(self.np_random.integers(100).item())
+        self.closed = lambda: generator.random()
+        return self._observation(self.inner.reset(seed=seed)[0]), {}
+
+    def step(self, action: Any) -> Any:
+        """Go on in the inner environment."""
+        if not hasattr(self, "late"):
+            self.late = random.Random(self.np_random.integers(100).item())
+        observation, _, ended, *_ = self.inner.step(action)
+        return self._observation(observation), self.late.random(), ended, False, {}
+
+    def _observation(self, inner: np.ndarray) -> np.ndarray:
+        return np.append(inner, self.draw() + self.closed()).astype(np.float32)
+
+
+class Late(OwnState):
+    """Makes an object that no other code can make, and only in an episode."""
+
+    def step(self, action: Any) -> Any:
+        """Remember a space."""
+        self.space = spaces.Discrete(3)
+        return super().step(action)
+
+
+gym.register("OwnState-v0", OwnState)
+gym.register("Late-v0", Late)
+CASES["OwnState-v0"] = {}
 WITHOUT_STATE: dict[str, Mapping[str, Any]] = {"BipedalWalker-v3": {}}
 
 
@@ -56,7 +101,7 @@ def _check(env_id: str, vec_env: str) -> None:
         _play(first, actions[:80])
         state, missing = take_state(first)
         assert missing == []
-        put_state(second, pickles.loads(pickle.dumps(state)))
+        assert put_state(second, pickles.loads(pickle.dumps(state))) == []
         assert _play(first, actions[80:]) == _play(second, actions[80:])
     finally:
         first.close()
@@ -77,6 +122,18 @@ def _lacking(env_id: str) -> list[str]:
     env = make_envs(EnvironmentRecipe(env_id), 1, 1)
     env.reset()
     return take_state(env)[1]
+
+
+def test_what_is_made_only_later_is_named_and_does_not_stop_the_rest() -> None:
+    first, second = (make_envs(EnvironmentRecipe("Late-v0"), 1, seed) for seed in (1, 2))
+    for env in (first, second):
+        env.reset()
+    assert take_state(first)[1] == []
+    first.step(np.array([1]))
+    state, missing = take_state(first)
+    assert missing == ["Late/space (Discrete)"]
+    assert put_state(second, pickles.loads(pickle.dumps(state))) == []
+    assert np.array_equal(*(env.step(np.array([1]))[0] for env in (first, second)))
 
 
 def test_a_state_that_cannot_be_had_is_named() -> None:
