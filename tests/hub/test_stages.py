@@ -20,7 +20,7 @@ from tests.helpers.hub_api import card_problems
 from tests.helpers.hub_server import HubServer
 from tests.helpers.tiny import tiny_experiment
 
-NAME = "ppo-ToyFaulty-v0"
+NAME = "ppo-ToyTroubled-v0"
 ALWAYS = {"README.md", "args.yml", "config.yml", "env_kwargs.yml", f"{NAME}.zip", "policy.safetensors"}
 
 
@@ -28,7 +28,7 @@ ALWAYS = {"README.md", "args.yml", "config.yml", "env_kwargs.yml", f"{NAME}.zip"
 def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """PPO on an environment that is well, unless a variable says otherwise."""
     experiment = tiny_experiment(
-        "ppo", "ToyFaulty-v0", tmp_path_factory.mktemp("logs"), gym_packages=["toy_envs"], save_freq=64
+        "ppo", "ToyTroubled-v0", tmp_path_factory.mktemp("logs"), gym_packages=["toy_envs"], save_freq=64
     )
     return experiment.run().run
 

@@ -173,7 +173,7 @@ class Endless(Line):
         super().__init__(**{"length": 10**9, **kwargs})
 
 
-class Faulty(Line):
+class Troubled(Line):
     """The line that does what ``TOY_FAULT`` says, as in ``hang:render:5``: raise, exit, crash or hang at a call."""
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -241,7 +241,7 @@ for _class in (
     Dictionary,
     Masked,
     Breaks,
-    Faulty,
+    Troubled,
     BreaksAtReset,
     NotANumber,
     Slow,
