@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from rl_experiments.algorithms.registry import algorithm_names, get_algorithm
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "kill_matrix.py"
+from tests.helpers.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def matrix() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kill_matrix_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("kill_matrix")
 
 
 def test_every_algorithm_has_cells_of_its_own(matrix: ModuleType) -> None:

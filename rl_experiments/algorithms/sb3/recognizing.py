@@ -23,8 +23,7 @@ def possible_algorithms(data: Mapping[str, Any]) -> frozenset[str]:
     :param data: what an SB3 zip holds as ``data``
     :return: the algorithms that write such data; empty where that cannot be told
     """
-    policy = data.get("policy_class")
-    module = str(policy.get("__module__", "")) if isinstance(policy, Mapping) else ""
+    module = _policy_module(data)
     if module.startswith("sb3_contrib.common."):
         return frozenset({"maskable": {"ppo_mask"}, "recurrent": {"ppo_lstm"}}.get(module.split(".")[2], set()))
     package = module.split(".")[1] if module.endswith(".policies") and module.count(".") == 2 else ""
@@ -42,12 +41,16 @@ def others_that_wrote(data: Mapping[str, Any], algorithm: Algorithm) -> list[str
     :param algorithm: what the model is said to be of
     :return: the algorithms that it is of instead; empty where it may be of this one, or has a policy of the user's own
     """
-    policy = data.get("policy_class")
-    module = str(policy.get("__module__", "")) if isinstance(policy, Mapping) else ""
+    module = _policy_module(data)
     if not module.startswith(_LIBRARIES) or not algorithm.class_path.startswith(_LIBRARIES):
         return []
     possible = possible_algorithms(data)
     return [] if algorithm.name in possible else sorted(possible)
+
+
+def _policy_module(data: Mapping[str, Any]) -> str:
+    policy = data.get("policy_class")
+    return str(policy.get("__module__", "")) if isinstance(policy, Mapping) else ""
 
 
 def has_goal_in_observation(data: Mapping[str, Any]) -> bool:
