@@ -9,7 +9,8 @@ from rl_experiments.core.errors import ConfigurationError, Terminated
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, without_window
-from rl_experiments.recording.recorder import Recording, record, try_frame
+from rl_experiments.recording.pictures import try_frame
+from rl_experiments.recording.recorder import Recording, record
 from rl_experiments.recording.video import RecordingError
 from rl_experiments.runs import LoadedAgent
 

@@ -12,7 +12,7 @@ from PIL import Image
 from rl_experiments import EnvironmentRecipe, Run, load_agent, record
 from rl_experiments.core.symbols import Trust
 from rl_experiments.recording import RecordingError, try_frame, video
-from rl_experiments.recording.recorder import frames_per_second
+from rl_experiments.recording.pictures import frames_per_second
 from tests.evaluation.test_playing import Constant
 from tests.helpers.videos import decoded
 
