@@ -46,19 +46,23 @@ class Scene:
     Watches environments that are stepped together.
 
     :param drawn: whether their pictures are wanted
-    :param on_first: called with the first moment, before anything is stepped
     """
 
-    def __init__(self, drawn: bool = True, on_first: Callable[[Moment], None] | None = None) -> None:
+    def __init__(self, drawn: bool = True) -> None:
         self._drawn = drawn
-        self._on_first = on_first
+        self.on_first: Callable[[Moment], None] | None = None
+        """Called with the first moment, before anything is stepped."""
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
-        watcher = _Watcher(env, len(self._watchers), Grabber() if self._drawn else None, self._on_first)
+        watcher = _Watcher(env, len(self._watchers), Grabber() if self._drawn else None, self._begun)
         self._watchers.append(watcher)
         return watcher
+
+    def _begun(self, moment: Moment) -> None:
+        if self.on_first is not None and moment.env_index == 0:
+            self.on_first(moment)
 
     def take(self) -> list[Moment]:
         """
@@ -69,9 +73,7 @@ class Scene:
 
 
 class _Watcher(gym.Wrapper):
-    def __init__(
-        self, env: gym.Env, index: int, grabber: Grabber | None, on_first: Callable[[Moment], None] | None
-    ) -> None:
+    def __init__(self, env: gym.Env, index: int, grabber: Grabber | None, on_first: Callable[[Moment], None]) -> None:
         super().__init__(grabber.wrap(env) if grabber else env)
         self._index, self._grabber, self._on_first = index, grabber, on_first
         self._monitor = _monitor_of(env)
@@ -93,7 +95,7 @@ class _Watcher(gym.Wrapper):
         self._episode, self._step, self._total, self._n_seen = self._episode + 1, 0, 0.0, 0
         self._rewards = self._monitor.rewards if self._monitor is not None else []
         self._moments.append(Moment(picture, self._index, self._episode, 0, 0.0, self._count(0.0)[1]))
-        if self._on_first is not None and self._episode == 1 and self._index == 0:
+        if self._episode == 1:
             self._on_first(self._moments[-1])
         return result
 
