@@ -130,7 +130,7 @@ class ImageFolder:
             folder = self._folder_of(number)
             write_bytes(folder / SHEET, _png(contact_sheet(*_listed(folder))))
         if is_whole:
-            self._folder = self._renamed(self._folder)
+            self._folder = place_folder(self._folder, self._parent, self._number)
         return self._folder
 
     def _write(self, moment: Moment) -> None:
@@ -167,8 +167,8 @@ class ImageFolder:
         self._parent.mkdir(parents=True, exist_ok=True)
         number = 1
         while True:
-            folder = self._named(number, _UNFINISHED)
-            if not self._named(number).exists():
+            folder = _named(self._parent, number, _UNFINISHED)
+            if not _named(self._parent, number).exists():
                 try:
                     folder.mkdir()
                     return folder, number
@@ -176,19 +176,22 @@ class ImageFolder:
                     pass
             number += 1
 
-    def _renamed(self, folder: Path) -> Path:
-        while True:
-            target = self._named(self._number)
-            try:
-                if not target.exists():
-                    return folder.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-            self._number += 1
 
-    def _named(self, number: int, ending: str = "") -> Path:
-        return self._parent / f"{FOLDER}{'' if number == 1 else f'_{number}'}{ending}"
+def place_folder(folder: Path, parent: Path, number: int = 1) -> Path:
+    """:return: where the folder is now: ``frames`` in the parent, or the first that is free from this number on"""
+    while True:
+        target = _named(parent, number)
+        try:
+            if not target.exists():
+                return folder.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+        number += 1
+
+
+def _named(parent: Path, number: int, ending: str = "") -> Path:
+    return parent / f"{FOLDER}{'' if number == 1 else f'_{number}'}{ending}"
 
 
 def _image(folder: Path, episode: int, step: int) -> Path:

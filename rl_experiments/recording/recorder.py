@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ from rl_experiments.evaluation.statistics import Episode, Evaluation
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
 from rl_experiments.recording.overlay import overlay_of
 from rl_experiments.recording.pictures import frames_per_second, picture_recipe
-from rl_experiments.recording.scene import Scene
+from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
 MOST_TILES = 64
 OnProgress = Callable[[int], bool | None]
+OnMoments = Callable[[Sequence[Moment]], object]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def record(
     grid: int | None = None,
     show_progress: bool = False,
     on_progress: OnProgress | None = None,
+    on_moments: OnMoments | None = None,
 ) -> Recording:
     """
     Record one episode, or some steps, as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
@@ -83,6 +85,7 @@ def record(
     :param grid: show so many environments side by side, each in a labelled tile with one episode; the i-th, from 0, has
         the seed ``seed + i``. If None, there is one environment in the picture
     :param on_progress: called after each step with the number of steps; returning False ends the video there
+    :param on_moments: called with what happened in each step, before it is written
     :raises RecordingError: if the environment gives no pictures, or no encoder works
     :raises ConfigurationError: if the environment is none for this agent, or there is no such format
     """
@@ -102,7 +105,19 @@ def record(
             else:
                 film = TiledFilm(temporary, rate, decorate, [f"seed {(seed + index) % 2**32}" for index in range(grid)])
             with closing(film):
-                played = act(agent, env, scene, film, recipe, n_steps, None, deterministic, show_progress, on_progress)
+                played = act(
+                    agent,
+                    env,
+                    scene,
+                    film,
+                    recipe,
+                    n_steps,
+                    None,
+                    deterministic,
+                    show_progress,
+                    on_progress,
+                    on_moments,
+                )
     episodes = _first_of_each(played.episodes) if grid is not None else played.episodes
     return Recording(final, film.n_frames, rate, film.width, film.height, film.complete, episodes)
 
@@ -144,6 +159,7 @@ def act(
     deterministic: bool | None,
     show_progress: bool = False,
     on_progress: OnProgress | None = None,
+    on_moments: OnMoments | None = None,
 ) -> Evaluation:
     """
     Let the agent act, and hand what happens to the sink; the parameters are those of :func:`record`.
@@ -158,7 +174,10 @@ def act(
 
         def after(step: Step) -> bool:
             bar.update(1 if counts_steps else len(step.finished))
-            goes_on = sink.add(scene.take())
+            moments = scene.take()
+            if on_moments is not None:
+                on_moments(moments)
+            goes_on = sink.add(moments)
             wanted = on_progress is None or on_progress(step.number) is not False
             return goes_on and wanted
 

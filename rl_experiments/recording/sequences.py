@@ -16,7 +16,7 @@ from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, ending_recipe,
 from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.images import ImageFolder, Selection
 from rl_experiments.recording.pictures import ATARI_HZ, frames_per_second
-from rl_experiments.recording.recorder import OnProgress, act, decoration, staged
+from rl_experiments.recording.recorder import OnMoments, OnProgress, act, decoration, staged
 from rl_experiments.recording.scene import Scene
 from rl_experiments.recording.video import RecordingError
 
@@ -62,6 +62,7 @@ def record_frames(
     deterministic: bool | None = None,
     show_progress: bool = False,
     on_progress: OnProgress | None = None,
+    on_moments: OnMoments | None = None,
 ) -> ImageSequence:
     """
     Record episodes as PNG images, without a loss: ``<folder>/frames/<episode>/<step>.png``, both from 1, and step 0 for
@@ -83,6 +84,7 @@ def record_frames(
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
     :param on_progress: called after each step with the number of steps; returning False ends the recording there
+    :param on_moments: called with what happened in each step, before it is written
     :raises ConfigurationError: if the images would not fit on the disk, or the environment is none for this agent
     :raises RecordingError: if the environment gives no pictures, or an image cannot be written
     """
@@ -120,6 +122,7 @@ def record_frames(
                     deterministic,
                     show_progress,
                     goes_on,
+                    on_moments,
                 )
             episodes += played.episodes
             if stopped:
