@@ -11,13 +11,13 @@ from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
-from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.evaluation.evaluating import recipe_of, seed_everything
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.evaluation.playing import Step, play
 from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.film import Film
-from rl_experiments.recording.pictures import Grabber, frames_per_second, picture_recipe
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.pictures import Grabber, frames_per_second, picture_recipe, prepare_for, say_aside
 from rl_experiments.recording.video import RecordingError, playable_path
 
 
@@ -56,6 +56,8 @@ def record(
     deterministic: bool | None = None,
     show_progress: bool = False,
     on_progress: Callable[[int], bool | None] | None = None,
+    look: Look | None = None,
+    say: Callable[[str], None] = say_aside,
 ) -> Recording:
     """
     Record one episode, or some steps, as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
@@ -68,15 +70,17 @@ def record(
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
     :param on_progress: called after each step with the number of steps; returning False ends the video there
+    :param look: size and quality of the pictures; if None, those of the environment
+    :param say: takes what the user should know, such as what is missing to draw; printed to stderr if not given
     :raises RecordingError: if the environment gives no pictures, or no encoder works
     :raises ConfigurationError: if the environment is none for this agent
     """
     recipe = recipe_of(agent, recipe)
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
-    prepare_offscreen_rendering()
+    prepare_for(recipe)
     seed_everything(seed)
-    grabber = Grabber()
+    grabber = Grabber(look, say)
     env = make_envs(picture_recipe(recipe), 1, seed, outermost=grabber.wrap)
     try:
         check_spaces(agent, env, recipe.env_id)
