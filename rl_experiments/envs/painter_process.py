@@ -73,7 +73,7 @@ class _Drawing:
         self.on_cpu = any(name in self.renderer.lower() for name in _ON_A_CPU)
         self.fast = self.on_cpu if fast is None else fast
         self._mujoco, self._whole = mujoco, whole
-        self._model = pickle.loads(model)  # noqa: S301: of the program that started this one
+        self._model = pickle.loads(model)  # noqa: S301 (of the program that started this one)
         limits = self._model.vis.global_
         limits.offwidth, limits.offheight = max(limits.offwidth, width), max(limits.offheight, height)
         if self.fast:
