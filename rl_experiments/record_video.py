@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
+from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1
 from rl_experiments.core.errors import ConfigurationError
@@ -52,6 +53,7 @@ def build_parser() -> Parser:
     ours(
         "--gym-packages", metavar="NAME", nargs="+", default=[], help="Packages to import, that register environments."
     )
+    add_look_flags(parser)
     parser.add_check(at_least_1("n_timesteps", "n_episodes"))
     parser.add_check(_check_fps)
     return parser
@@ -81,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fps=options.fps,
         seed=options.seed,
         deterministic=chosen_determinism(options),
+        look=chosen_look(options),
         show_progress=options.verbose > 0,
     ):
         if options.verbose > 0:

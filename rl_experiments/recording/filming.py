@@ -9,6 +9,7 @@ from rl_experiments.core.errors import ConfigurationError, Terminated
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, without_window
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import try_frame
 from rl_experiments.recording.recorder import Recording, record
 from rl_experiments.recording.video import RecordingError
@@ -27,6 +28,7 @@ def record_videos(
     fps: float | None = None,
     seed: int = 0,
     deterministic: bool | None = None,
+    look: Look | None = None,
     show_progress: bool = False,
 ) -> Iterator[Recording]:
     """
@@ -40,6 +42,7 @@ def record_videos(
         ``n_episodes`` the longest length of each (100,000 if None)
     :param n_episodes: one video for each of so many episodes; the i-th, from 0, has the seed ``seed + i``
     :param fps: frames per second; if None, real time
+    :param look: size and quality of the pictures; if None, those of the environment
     :return: each video when it is there
     :raises RecordingError: if nothing can be drawn, or a video could not be made
     :raises KeyboardInterrupt: after a signal
@@ -61,6 +64,7 @@ def record_videos(
                 fps=fps,
                 seed=(seed + index) % 2**32,
                 deterministic=deterministic,
+                look=look,
                 show_progress=show_progress,
                 on_progress=_until(interruption),
             )

@@ -46,6 +46,15 @@ class Look:
         """Whether pictures are drawn fast; None is where the CPU draws."""
         return None if self.quality is None else self.quality == "fast"
 
+    def check(self, picture: np.ndarray) -> None:
+        """:raises ConfigurationError: if the environment did not draw in the size that was asked for"""
+        height, width = picture.shape[:2]
+        if (self.width or width, self.height or height) != (width, height):
+            raise ConfigurationError(
+                f"This environment draws pictures of {width}x{height} only: leave out width and height,"
+                " or enlarge them by a whole factor with size"
+            )
+
     def enlarged(self, picture: np.ndarray) -> np.ndarray:
         """
         :param picture: shape (height, width, 3)

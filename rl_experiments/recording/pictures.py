@@ -11,6 +11,7 @@ import numpy as np
 
 from rl_experiments.core.isolation import IsolatedError, run_isolated
 from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.making import constructor_arguments
 from rl_experiments.envs.registry import find_spec
 from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.recording.atari_pictures import AtariPictures, is_atari
@@ -29,9 +30,17 @@ def say_aside(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
-    """:return: the recipe with the render mode that gives pictures"""
-    return recipe.with_kwargs(render_mode="rgb_array")
+_SIZE_NAMES = ({"width": "width", "height": "height"}, {"width": "render_width", "height": "render_height"})
+
+
+def picture_recipe(recipe: EnvironmentRecipe, look: Look | None = None) -> EnvironmentRecipe:
+    """:return: the recipe with the render mode that gives pictures, in the chosen size if the constructor takes one"""
+    sizes = {name: value for name in ("width", "height") if (value := getattr(look, name, None)) is not None}
+    known = constructor_arguments(find_spec(recipe.env_id, recipe.gym_packages)) if sizes else []
+    names = next((names for names in _SIZE_NAMES if set(names.values()) <= set(known)), {})
+    return recipe.with_kwargs(
+        render_mode="rgb_array", **{names[name]: value for name, value in sizes.items() if name in names}
+    )
 
 
 def try_frame(recipe: EnvironmentRecipe, deadline: float = FRAME_DEADLINE, look: Look | None = None) -> str | None:
@@ -158,7 +167,9 @@ class _GrabbingWrapper(gym.Wrapper):
         frame = self._source()
         if isinstance(frame, list) and frame:
             frame = frame[-1]
-        self._frames.append(self._look.enlarged(as_picture(frame)))
+        picture = as_picture(frame)
+        self._look.check(picture)
+        self._frames.append(self._look.enlarged(picture))
 
 
 def as_picture(frame: Any) -> np.ndarray:

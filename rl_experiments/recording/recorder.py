@@ -124,7 +124,7 @@ def staged(
     if drawn:
         prepare_for(recipe)
     seed_everything(seed)
-    recipe_here = picture_recipe(recipe) if drawn else without_window(recipe)
+    recipe_here = picture_recipe(recipe, scene.look) if drawn else without_window(recipe)
     env = make_envs(recipe_here, n_envs, seed, outermost=scene.wrap)
     try:
         check_spaces(agent, env, recipe.env_id)

@@ -60,13 +60,13 @@ class Scene:
         say: Callable[[str], None] = say_aside,
     ) -> None:
         self._drawn = drawn
-        self._look, self._say = look, say
+        self.look, self._say = look, say
         self._on_first = on_first
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
-        grabber = Grabber(self._look, self._say) if self._drawn else None
+        grabber = Grabber(self.look, self._say) if self._drawn else None
         watcher = _Watcher(env, len(self._watchers), grabber, self._on_first)
         self._watchers.append(watcher)
         return watcher
