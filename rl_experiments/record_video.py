@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
+from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
 from rl_experiments.core.errors import ConfigurationError
@@ -74,6 +75,7 @@ def build_parser() -> Parser:
     ours(
         "--gym-packages", metavar="NAME", nargs="+", default=[], help="Packages to import, that register environments."
     )
+    add_look_flags(parser)
     parser.add_check(at_least_1("n_timesteps", "n_episodes", "best_of", "worst_of", "grid", "every"))
     for check in (_check_fps, _check_combination, _check_selection):
         parser.add_check(check)
@@ -110,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overlay=options.overlay,
         seed=options.seed,
         deterministic=chosen_determinism(options),
+        look=chosen_look(options),
         show_progress=options.verbose > 0,
     ):
         if options.verbose > 0:

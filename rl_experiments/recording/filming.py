@@ -15,6 +15,7 @@ from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, without_window
 from rl_experiments.recording.choosing import Contest
 from rl_experiments.recording.images import Selection
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import try_frame
 from rl_experiments.recording.recorder import OnMoments, Recording, record
 from rl_experiments.recording.sequences import N_STEPS, ImageSequence, record_frames
@@ -42,6 +43,7 @@ class Wishes:
     :param overlay: write step, reward, return and action below each picture
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :param look: size and quality of the pictures; if None, those of the environment
     """
 
     format: str = "mp4"
@@ -56,6 +58,7 @@ class Wishes:
     overlay: bool = False
     seed: int = 0
     deterministic: bool | None = None
+    look: Look | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_steps", "n_episodes", "best_of", "worst_of", "grid", "n_envs"):
@@ -90,7 +93,7 @@ def record_videos(
     :raises KeyboardInterrupt: after a signal
     """
     wished = Wishes(**wishes)
-    _check_drawing(agent)
+    _check_drawing(agent, wished.look)
     work = _Work(agent, Path(folder), prefix, wished, show_progress)
     if wished.best_of or wished.worst_of:
         yield from work.extremes()
@@ -176,6 +179,7 @@ class _Work:
         return {
             "overlay": self._wishes.overlay,
             "deterministic": self._wishes.deterministic,
+            "look": self._wishes.look,
             "show_progress": self._show_progress,
         }
 
@@ -206,9 +210,9 @@ def _until_a_signal() -> Iterator[_Signal]:
         yield signal
 
 
-def _check_drawing(agent: LoadedAgent) -> None:
+def _check_drawing(agent: LoadedAgent, look: Look | None) -> None:
     """A renderer that crashes or hangs must not take the command with it."""
-    reason = try_frame(agent.recipe)
+    reason = try_frame(agent.recipe, look=look)
     if reason is not None:
         make_envs(without_window(agent.recipe), 1, 0).close()  # says if it is not the drawing, but a wrong argument
         raise RecordingError(f"No picture of {agent.recipe.env_id} can be drawn: {reason}")

@@ -14,14 +14,14 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
-from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.evaluation.evaluating import recipe_of, seed_everything, without_window
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.evaluation.playing import Step, play
 from rl_experiments.evaluation.statistics import Episode, Evaluation
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.overlay import overlay_of
-from rl_experiments.recording.pictures import frames_per_second, picture_recipe
+from rl_experiments.recording.pictures import frames_per_second, picture_recipe, prepare_for, say_aside
 from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
@@ -68,6 +68,8 @@ def record(
     overlay: bool = False,
     grid: int | None = None,
     show_progress: bool = False,
+    look: Look | None = None,
+    say: Callable[[str], None] = say_aside,
     on_progress: OnProgress | None = None,
     on_moments: OnMoments | None = None,
 ) -> Recording:
@@ -84,6 +86,8 @@ def record(
     :param overlay: write step, reward, return and action below each picture
     :param grid: show so many environments side by side, each in a labelled tile with one episode; the i-th, from 0, has
         the seed ``seed + i``. If None, there is one environment in the picture
+    :param look: size and quality of the pictures; if None, those of the environment
+    :param say: takes what the user should know, such as what is missing to draw; printed to stderr if not given
     :param on_progress: called after each step with the number of steps; returning False ends the video there
     :param on_moments: called with what happened in each step, before it is written
     :raises RecordingError: if the environment gives no pictures, or no encoder works
@@ -95,7 +99,7 @@ def record(
     if grid is not None and across_episodes:
         raise ConfigurationError("grid shows one episode of each environment: it does not go across episodes")
     final = playable_path(Path(path))
-    scene = Scene()
+    scene = Scene(look=look, say=say)
     with staged(agent, recipe, scene, grid or 1, seed) as env:
         rate = fastest(final, fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0]))
         with replacing(final) as temporary:
@@ -133,9 +137,9 @@ def staged(
     :raises RecordingError: for whatever renderers and environments raise
     """
     if drawn:
-        prepare_offscreen_rendering()
+        prepare_for(recipe)
     seed_everything(seed)
-    recipe_here = picture_recipe(recipe) if drawn else without_window(recipe)
+    recipe_here = picture_recipe(recipe, scene.look) if drawn else without_window(recipe)
     env = make_envs(recipe_here, n_envs, seed, outermost=scene.wrap)
     try:
         check_spaces(agent, env, recipe.env_id)

@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.monitor import Monitor
 
-from rl_experiments.recording.pictures import Grabber
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.pictures import Grabber, say_aside
 
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of what is played without being drawn."""
@@ -46,17 +47,21 @@ class Scene:
     Watches environments that are stepped together.
 
     :param drawn: whether their pictures are wanted
+    :param look: how their pictures look
+    :param say: takes what the user should know, such as what is missing to draw
     """
 
-    def __init__(self, drawn: bool = True) -> None:
+    def __init__(self, drawn: bool = True, look: Look | None = None, say: Callable[[str], None] = say_aside) -> None:
         self._drawn = drawn
+        self.look, self._say = look, say
         self.on_first: Callable[[Moment], None] | None = None
         """Called with the first moment, before anything is stepped."""
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
-        watcher = _Watcher(env, len(self._watchers), Grabber() if self._drawn else None, self._begun)
+        grabber = Grabber(self.look, self._say) if self._drawn else None
+        watcher = _Watcher(env, len(self._watchers), grabber, self._begun)
         self._watchers.append(watcher)
         return watcher
 

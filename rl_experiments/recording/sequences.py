@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from rl_experiments.envs.registry import find_spec
 from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, ending_recipe, recipe_of
 from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.images import ImageFolder, Selection
-from rl_experiments.recording.pictures import ATARI_HZ, frames_per_second
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.pictures import ATARI_HZ, frames_per_second, say_aside
 from rl_experiments.recording.recorder import OnMoments, OnProgress, act, decoration, staged
 from rl_experiments.recording.scene import Scene
 from rl_experiments.recording.video import RecordingError
@@ -61,6 +62,8 @@ def record_frames(
     seed: int = 0,
     deterministic: bool | None = None,
     show_progress: bool = False,
+    look: Look | None = None,
+    say: Callable[[str], None] = say_aside,
     on_progress: OnProgress | None = None,
     on_moments: OnMoments | None = None,
 ) -> ImageSequence:
@@ -83,6 +86,8 @@ def record_frames(
     :param overlay: write step, reward, return and action below each picture
     :param seed: seed of the environment and of sampled actions
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :param look: size and quality of the pictures; if None, those of the environment
+    :param say: takes what the user should know, such as what is missing to draw; printed to stderr if not given
     :param on_progress: called after each step with the number of steps; returning False ends the recording there
     :param on_moments: called with what happened in each step, before it is written
     :raises ConfigurationError: if the images would not fit on the disk, or the environment is none for this agent
@@ -103,7 +108,7 @@ def record_frames(
 
     try:
         for index, part_seed in plan.parts():
-            scene = Scene()
+            scene = Scene(look=look, say=say)
             with staged(agent, plan.recipe, scene, n_envs, part_seed) as env:
                 if images is None:
                     images = ImageFolder(
