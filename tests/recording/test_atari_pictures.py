@@ -16,7 +16,7 @@ from rl_experiments.core.symbols import Trust
 from rl_experiments.recording.looks import Look
 from tests.evaluation.test_playing import Constant
 from tests.helpers.videos import decoded
-from tests.helpers.watching import LastTwoScreens, RawScreens, moments_of
+from tests.helpers.watching import LastTwoScreens, moments_of
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 RAW = "tests.helpers.watching.RawScreens"
