@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
-from rl_experiments.core.processes import end_with_parent
+from rl_experiments.core.processes import end_with_parent, widen_pipe
 from rl_experiments.core.suggest import hint
 
 CODECS: dict[str, tuple[str, ...]] = {
@@ -129,6 +129,7 @@ class _Program:
             process_group=0 if os.name == "posix" else None,
             preexec_fn=end_with_parent if os.name == "posix" else None,
         )
+        widen_pipe(self._process.stdin)
 
     def send(self, content: Any) -> None:
         assert self._process.stdin is not None
