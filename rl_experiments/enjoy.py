@@ -92,14 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlayingError as error:
         if options.verbose > 0:
             print(summary(error.so_far))
+        _report_videos(options, camera)
         raise
     except PlayStopped as stop:
         _report(options, agent, stop.so_far)
+        _report_videos(options, camera)
         raise
-    finally:
-        for recording in camera.recordings if camera is not None and options.verbose > 0 else ():
-            print(describe(recording))
     _report(options, agent, result)
+    _report_videos(options, camera)
     return 1 if camera is not None and camera.failure is not None else 0
 
 
@@ -143,6 +143,11 @@ def _report(options: argparse.Namespace, agent: LoadedAgent, result: Evaluation)
             **result.as_dict(),
         }
         _write_json(options.json, content)
+
+
+def _report_videos(options: argparse.Namespace, camera: VideoCamera | None) -> None:
+    for recording in camera.recordings if camera is not None and options.verbose > 0 else ():
+        print(describe(recording))
 
 
 def _fetch_published(options: argparse.Namespace) -> None:

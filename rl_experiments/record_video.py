@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
 from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
-from rl_experiments.cli.recordings import check_folder, name_prefix, summary, videos_of, writable_folder
 from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
+from rl_experiments.cli.recordings import check_folder, name_prefix, summary, videos_of, writable_folder
 from rl_experiments.core.errors import ConfigurationError
 
 if TYPE_CHECKING:

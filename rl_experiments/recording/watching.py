@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.evaluation.playing import Step
+from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.film import Film
 from rl_experiments.recording.pictures import frames_per_second, picture_recipe, prepare_for, say_aside
 from rl_experiments.recording.recorder import Recording, decoration
@@ -52,6 +52,7 @@ class VideoCamera:
         self._films: list[Film] = []
         self._places: list[ExitStack] = []
         self._rate = 0.0
+        self._episodes: list[Episode] = []
         self.recordings: list[Recording] = []
         """The videos, when the context has ended."""
         self.failure: RecordingError | None = None
@@ -63,8 +64,8 @@ class VideoCamera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for path, film, place in zip(self._paths, self._films, self._places, strict=True):
-            self._finish(path, film, place)
+        for index, (film, place) in enumerate(zip(self._films, self._places, strict=True)):
+            self._finish(index, film, place)
 
     def recipe(self, recipe: EnvironmentRecipe) -> EnvironmentRecipe:
         self._recipe = recipe
@@ -76,6 +77,7 @@ class VideoCamera:
 
     def begin(self, env: VecEnv) -> None:
         assert self._recipe is not None
+        self._scene.wants = self._wants
         real_time = frames_per_second(self._recipe, env.get_attr("metadata")[0])
         self._rate = fastest(self._paths[0], real_time)
         decorate = decoration(env, self._overlay)
@@ -86,6 +88,7 @@ class VideoCamera:
 
     def after(self, step: Step) -> None:
         moments = self._scene.take()
+        self._episodes += step.finished
         if self.failure is None:
             try:
                 self._film(moments)
@@ -94,11 +97,14 @@ class VideoCamera:
 
     def _film(self, moments: Sequence[Moment]) -> None:
         for moment in moments:
-            share = self._shares[moment.env_index]
-            if share is None or moment.episode <= share:
+            if self._wants(moment.env_index, moment.episode, moment.step):
                 self._films[moment.env_index].add([moment])
 
-    def _finish(self, path: Path, film: Film, place: ExitStack) -> None:
+    def _wants(self, env_index: int, episode: int, step: int) -> bool:
+        share = self._shares[env_index]
+        return self.failure is None and (share is None or episode <= share)
+
+    def _finish(self, index: int, film: Film, place: ExitStack) -> None:
         if self.failure is None and film.n_frames:
             try:
                 film.close()
@@ -106,7 +112,10 @@ class VideoCamera:
                 self._fail(error)
         if self.failure is None and film.n_frames:
             place.close()
-            self.recordings.append(Recording(path, film.n_frames, self._rate, film.width, film.height, film.complete))
+            path, shown = self._paths[index], tuple(one for one in self._episodes if one.env_index == index)
+            self.recordings.append(
+                Recording(path, film.n_frames, self._rate, film.width, film.height, film.complete, shown)
+            )
         else:
             film.abandon()
             place.__exit__(RecordingError, RecordingError(), None)
