@@ -36,6 +36,7 @@ _PATIENCE, _PATIENCE_WITH_A_TRIAL = 120.0, 10.0
 _PATIENCE_WITH_COLOURS = 3600.0
 GIF_FRAMES = 500
 """Without an encoder a GIF is held in memory: longer ones are cut off."""
+_FULL = "No space left on device"
 FASTEST_GIF = 50.0
 """Frames per second; what is faster, browsers show at 10."""
 
@@ -168,6 +169,8 @@ class _Program:
             return f"it did not end within {self._patience:g} seconds"
         words = "" if self._process.stderr.closed else self._process.stderr.read().decode("utf-8", "replace")
         self._process.stderr.close()
+        if _FULL in words:
+            return _FULL
         return " ".join(words.split())[:300] or f"exit code {self._process.returncode}"
 
 
