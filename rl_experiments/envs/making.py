@@ -33,6 +33,7 @@ from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
 from rl_experiments.envs.adapters import GoalInObservation
+from rl_experiments.envs.maps import check_map
 from rl_experiments.envs.recipe import EnvironmentRecipe
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.state import offer_state
@@ -81,6 +82,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     spec = registry.find_spec(recipe.env_id, recipe.gym_packages)
     arguments = {**recipe.kwargs, **(kwargs or {})}
     limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
+    check_map(recipe.env_id, {**spec.kwargs, **arguments})
     try:
         with warnings.catch_warnings():
             if recipe.adaptation is not None:

@@ -326,15 +326,17 @@ class NumberedSpaces(gym.Wrapper):
         return self._number(observation), float(reward), terminated, truncated, info
 
     def _number(self, observation: Any) -> int:
-        if len(self._strides) == 1:
-            parts: list[int] = [int(np.ravel(observation)[0])]
-        elif isinstance(observation, tuple):
-            parts = [int(part) for whole in observation for part in np.ravel(whole)]
-        else:
-            parts = [int(part) for part in np.ravel(observation)]
-        return sum(
-            (part - start) * stride for part, start, stride in zip(parts, self._starts, self._strides, strict=True)
-        )
+        places = zip(_parts(observation), self._starts, self._strides, strict=True)
+        return sum((part - start) * stride for part, start, stride in places)
+
+
+def _parts(observation: Any) -> list[int]:
+    """:return: the whole numbers of an observation, in the order of :func:`part_sizes`"""
+    if isinstance(observation, (int, np.integer)):
+        return [int(observation)]
+    if isinstance(observation, tuple):
+        return [part for whole in observation for part in _parts(whole)]
+    return [int(part) for part in np.ravel(observation)]
 
 
 def part_sizes(space: spaces.Space) -> tuple[list[int], list[int]]:

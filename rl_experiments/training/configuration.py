@@ -99,7 +99,9 @@ def merge_hyperparameters(
     :param env_kwargs: arguments of the environment; of a table method, they choose between blocks
     """
     spec = find_spec(env_id, gym_packages)
-    names = [course_name(env_id, {**spec.kwargs, **(env_kwargs or {})})] if algorithm.backend == "tabular" else []
+    in_params = given.get("env_kwargs")
+    kwargs = {**spec.kwargs, **(in_params if isinstance(in_params, Mapping) else {}), **(env_kwargs or {})}
+    names = [course_name(env_id, kwargs)] if algorithm.backend == "tabular" else []
     block = find_block(algorithm.name, env_id, is_atari(env_id, gym_packages), conf_file, names)
     hyperparameters = Hyperparameters(dict(block.values), dict.fromkeys(block.values, block.origin), block)
     if trial is not None:

@@ -464,10 +464,13 @@ def continue_configuration(prepared: Prepared, run: Run, done: int) -> RunRecord
     steps = prepared.configuration.n_timesteps
     record = RunRecord(run, RunRecord.read(run))
     record.resume(done, shlex.join(sys.orig_argv), steps)
-    if prepared.experiment.n_timesteps > 0:
-        hyperparameters = {**run.hyperparameters, "n_timesteps": steps}
-        hyperparameters.pop("n_episodes", None)  # steps have taken their place
-        arguments = {**run.arguments, "n_timesteps": steps}
+    episodes = prepared.configuration.hyperparameters.get("n_episodes")
+    by_steps = prepared.experiment.n_timesteps > 0
+    if by_steps or episodes != run.hyperparameters.get("n_episodes"):
+        hyperparameters = {**run.hyperparameters, **({"n_timesteps": steps} if by_steps else {"n_episodes": episodes})}
+        if by_steps:
+            hyperparameters.pop("n_episodes", None)  # steps have taken their place
+        arguments = {**run.arguments, **({"n_timesteps": steps} if by_steps else {})}
         command = (run.config_folder / "command.txt").read_text(encoding="utf-8")
         run.write_configuration(hyperparameters, arguments, command)
     return record

@@ -30,7 +30,7 @@ FILE = "q-learning.pkl"
 _LARGEST = 1 << 30
 _SAME_TASK = {"Taxi-v4": "Taxi-v3"}
 """Ids of Gymnasium, and those of the leaderboard for the same task."""
-_LISTED_ARGUMENTS = {"FrozenLake-v1": {"map_name", "is_slippery"}}
+_LISTED_ARGUMENTS = dict.fromkeys(("FrozenLake-v1", "FrozenLake8x8-v1"), {"map_name", "is_slippery"})
 """Arguments with which an environment is still one of the leaderboard's."""
 _NAMES = {
     "n_training_episodes": "n_episodes",
@@ -51,7 +51,9 @@ def course_name(env_id: str, kwargs: Mapping[str, Any]) -> str:
     :param kwargs: all arguments of the environment, those of its registration included
     :return: the id with its map, as the course writes it: ``FrozenLake-v1-4x4-no_slippery``; so our blocks are named
     """
-    name = env_id.rpartition(":")[2]
+    name = env_id.rpartition(":")[2].replace("FrozenLake8x8", "FrozenLake")
+    if name == "CliffWalking-v1" and kwargs.get("is_slippery"):
+        return "CliffWalkingSlippery-v1"
     if not name.startswith("FrozenLake"):
         return f"{name}-rainy" if kwargs.get("is_rainy") else name
     if kwargs.get("map_name") and kwargs.get("desc") is None:
