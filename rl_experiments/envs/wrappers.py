@@ -15,15 +15,17 @@ Wrappers that YAML files name, under the zoo's names (``rl_zoo3.wrappers.X``) or
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import ResizeObservation
-from sb3_contrib.common.wrappers import TimeFeatureWrapper
 
 from rl_experiments.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sb3_contrib.common.wrappers import TimeFeatureWrapper
 
 __all__ = [
     "ActionNoiseWrapper",
@@ -38,6 +40,16 @@ __all__ = [
     "TruncatedOnSuccessWrapper",
     "YAMLCompatResizeObservation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The one wrapper here that is not ours, and needs torch."""
+    if name != "TimeFeatureWrapper":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from sb3_contrib.common.wrappers import TimeFeatureWrapper
+
+    return TimeFeatureWrapper
+
 
 Step = tuple[Any, float, bool, bool, dict[str, Any]]
 Reset = tuple[Any, dict[str, Any]]

@@ -19,7 +19,7 @@ from rl_experiments.runs.folder import CHECKPOINTS, MODEL
 from rl_experiments.runs.lock import holding, is_held
 from rl_experiments.training.backends import begin_training
 from rl_experiments.training.preparation import Prepared, prepare
-from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice

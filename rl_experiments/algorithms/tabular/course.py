@@ -30,7 +30,7 @@ FILE = "q-learning.pkl"
 _LARGEST = 1 << 30
 _SAME_TASK = {"Taxi-v4": "Taxi-v3"}
 """Ids of Gymnasium, and those of the leaderboard for the same task."""
-_LISTED_ARGUMENTS = dict.fromkeys(("FrozenLake-v1", "FrozenLake8x8-v1"), {"map_name", "is_slippery"})
+_LISTED_ARGUMENTS = {key: {"map_name", "is_slippery"} for key in ("FrozenLake-v1", "FrozenLake8x8-v1")}
 """Arguments with which an environment is still one of the leaderboard's."""
 _NAMES = {
     "n_training_episodes": "n_episodes",
@@ -134,7 +134,14 @@ def read_course_model(path: Path) -> CourseModel:
 
 
 def _checked_table(value: Any, path: Path) -> np.ndarray:
-    table = np.asarray(value)
+    try:
+        table = np.asarray(value)
+        if table.dtype == object:  # numbers one by one, as a list of lists is read where it was an array of objects
+            table = table.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{path}: qtable must be a table of numbers, but cannot be read as one: {error}"
+        ) from None
     if table.ndim < 2 or not table.size or table.dtype.kind not in "fiu":
         raise ConfigurationError(f"{path}: qtable must be a table of numbers, but is {table.dtype} of {table.shape}")
     return np.ascontiguousarray(table, dtype=np.float64)

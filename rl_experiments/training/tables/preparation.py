@@ -171,9 +171,7 @@ def _countable_recipe(
     return recipe, hyperparameters
 
 
-def _made(
-    experiment: Experiment, hyperparameters: Hyperparameters, trust: Trust
-) -> tuple[EnvironmentRecipe, gym.Env]:
+def _made(experiment: Experiment, hyperparameters: Hyperparameters, trust: Trust) -> tuple[EnvironmentRecipe, gym.Env]:
     recipe = EnvironmentRecipe.from_hyperparameters(
         experiment.env, hyperparameters, experiment.env_kwargs, tuple(experiment.gym_packages), trust
     )
