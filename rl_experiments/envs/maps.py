@@ -40,7 +40,7 @@ def _check_name(env_id: str, name: Any) -> None:
 
 def _check_rows(env_id: str, desc: Any) -> None:
     try:
-        rows = [] if isinstance(desc, (str, bytes)) else ["".join(map(_letter, _cells(row))) for row in desc]
+        rows = [] if isinstance(desc, (str, bytes)) else ["".join(map(_letter, row)) for row in desc]
     except TypeError:
         rows = []
     if not rows or not rows[0]:
@@ -55,10 +55,6 @@ def _check_rows(env_id: str, desc: Any) -> None:
         raise ConfigurationError(f"{env_id}: a map is made of {_MEANING}, but desc has '{unknown[0]}'")
     if not any("S" in row for row in rows):
         raise ConfigurationError(f"{env_id}: desc has no S, where episodes begin")
-
-
-def _cells(row: Any) -> Any:
-    return row.decode(errors="replace") if isinstance(row, bytes) else row
 
 
 def _letter(cell: Any) -> str:
