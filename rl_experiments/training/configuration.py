@@ -79,12 +79,15 @@ def merge_hyperparameters(
 
     :param trial: (origin, values) of a tuned trial; its mappings are merged into those of the YAML
     :param given: what the user gave
-    :param env_kwargs: arguments of the environment; of a table method, they choose between blocks
+    :param env_kwargs: arguments of the environment; of a table method, they choose between blocks, as its variant does
     """
     spec = find_spec(env_id, gym_packages)
     in_params = given.get("env_kwargs")
     kwargs = {**spec.kwargs, **(in_params if isinstance(in_params, Mapping) else {}), **(env_kwargs or {})}
-    names = [course_name(env_id, kwargs)] if algorithm.backend == "tabular" else []
+    names = []
+    if algorithm.backend == "tabular":
+        task = course_name(env_id, kwargs)
+        names = [f"{task}-{given.get('variant')}", task]
     block = find_block(algorithm.name, env_id, is_atari(env_id, gym_packages), conf_file, names)
     hyperparameters = Hyperparameters(dict(block.values), dict.fromkeys(block.values, block.origin), block)
     if trial is not None:

@@ -178,6 +178,12 @@ def test_the_block_is_that_of_the_task(name: str, tmp_path: Path) -> None:
     assert block.key == key
 
 
+def test_a_variant_may_have_a_block_of_its_own() -> None:
+    text = Experiment(algo="q_learning", env="Taxi-v4", hyperparams={"variant": "sarsa"}).describe()
+    assert "lin_0.5_0.01" in text
+    assert "block Taxi-v4-sarsa" in text
+
+
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
     words = ["--algo", "q_learning", "--env", "FrozenLake-v1", "-f", "logs", "--seed", "3", "--save-freq", "3000"]
     words += ["--eval-freq", "-1", "-n", "60000", "-params", "compiled:False"]
