@@ -179,7 +179,7 @@ def _forget_the_server_of_the_parent() -> None:
     """In a process forked from one that has a server, Python waits for it as if it were a child of this one."""
     from multiprocessing import forkserver
 
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     os.close(server._forkserver_alive_fd)
     server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
