@@ -20,7 +20,7 @@ from rl_experiments.core.processes import end_with_parent, widen_pipe
 from rl_experiments.envs.painter_process import packed_view, shared_arrays
 
 _PROGRAM = Path(__file__).with_name("painter_process.py")
-FIRST_PATIENCE, PATIENCE = 15.0, 30.0
+FIRST_PATIENCE, PATIENCE = 25.0, 60.0
 """Seconds until it draws, and for each picture; then it hangs."""
 _LONGEST_REASON = 200
 
