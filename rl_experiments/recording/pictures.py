@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.isolation import IsolatedError, describe_error, run_isolated
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.making import constructor_arguments
@@ -67,7 +69,8 @@ def _draw_one(recipe: EnvironmentRecipe, look: Look | None) -> None:
     # What is missing to draw is said when the video is made.
     env = make_envs(picture_recipe(recipe), 1, 0, outermost=Grabber(look, lambda _: None).wrap)
     try:
-        env.reset()
+        with contextlib.suppress(ConfigurationError):  # a size that it cannot draw is said when the recording begins
+            env.reset()
     finally:
         env.close()
 
