@@ -9,12 +9,20 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 
-from rl_experiments.envs.graphics import Graphics, candidates, choose_graphics, forget_graphics, how_to_install
-from rl_experiments.envs.painter import Painter, PainterError
-from rl_experiments.recording.cameras import values_of, view_of
+from rl_experiments.envs.graphics import (
+    Graphics,
+    candidates,
+    choose_graphics,
+    forget_graphics,
+    how_to_install,
+    in_words,
+)
+from rl_experiments.envs.painter import Painter, PainterError, SharedPainters
+from rl_experiments.recording.cameras import view_of
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.schematic import Schematic
 
+_PAINTERS = SharedPainters()
 _SIZE = 480
 """Width and height of a picture where nobody chose any, in pixels; that of Gymnasium's environments."""
 
@@ -98,7 +106,7 @@ class PaintedRenderer:
             try:
                 if self._painter is None:
                     self._painter = self._next_painter(model)
-                return self._painter.draw(data)
+                return self._painter.draw(model, data, self._camera)
             except (PainterError, OSError) as error:
                 self._give_up_painter(error)
         return self._schematic.draw(data)
@@ -113,9 +121,9 @@ class PaintedRenderer:
             try:
                 return self._paint_with(model, backend)
             except (PainterError, OSError) as error:
-                self._failed[str(backend)] = str(error)
+                self._failed[str(backend)] = in_words(str(error))
+                forget_graphics()  # if it was remembered, that was wrong
         reasons = "; ".join(f"{name}: {reason}" for name, reason in self._failed.items())
-        forget_graphics()
         self._schematic = Schematic(model, self._camera, self._width, self._height, self._max_geom)
         self._say(
             f"MuJoCo cannot draw here ({reasons}): the video shows its bodies in plain shapes. {how_to_install()}"
@@ -137,12 +145,11 @@ class PaintedRenderer:
             self._say(f"MUJOCO_GL={named[0]} does not draw here ({named[1]}): {known.backend} draws instead")
 
     def _paint_with(self, model: Any, backend: str | None) -> Painter:
-        return Painter(
+        return _PAINTERS.borrow(
             model,
             backend,
             self._width,
             self._height,
-            camera=values_of(self._camera),
             fast=self._look.fast,
             visual_options=self.original._vopt if hasattr(self.original, "_vopt") else None,
             max_geom=self._max_geom,
@@ -156,7 +163,7 @@ class PaintedRenderer:
         if self._painter is None:
             return  # said already
         backend = self._painter.backend
-        self._painter.close()
+        _PAINTERS.give_back(self._painter)
         self._painter = None
         self._failed[str(backend)] = str(error)
         forget_graphics()
@@ -164,7 +171,7 @@ class PaintedRenderer:
 
     def _drop(self) -> None:
         if self._painter is not None:
-            self._painter.close()
+            _PAINTERS.give_back(self._painter)
         self._painter = self._schematic = None
 
 
@@ -191,6 +198,7 @@ class BodiesOnFailure:
             except Exception as error:  # renderers raise anything
                 if bodies is None:
                     raise
+                forget_graphics()
                 self._schematic = Schematic(bodies[0], view_of(*bodies, None, None, True), *self._size)
                 why = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
                 self._say(f"It cannot draw here ({why}): the video shows bodies in plain shapes. {how_to_install()}")
