@@ -8,6 +8,7 @@ begins drawing within half a second.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
@@ -138,9 +139,8 @@ def _gl_context(backend: str, width: int, height: int) -> Any:
 
 def _renderer() -> str:
     try:
-        from OpenGL import GL  # type: ignore[import-untyped]
-
-        return (GL.glGetString(GL.GL_RENDERER) or b"").decode("utf-8", "replace")
+        gl = importlib.import_module("OpenGL.GL")  # MuJoCo brings it along
+        return (gl.glGetString(gl.GL_RENDERER) or b"").decode("utf-8", "replace")
     except Exception:  # what draws is asked for nothing but the quality
         return ""
 
