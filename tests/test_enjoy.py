@@ -181,6 +181,15 @@ def test_what_cannot_be_drawn_cannot_be_recorded(command, tmp_path: Path) -> Non
     assert not (run.path / "videos").exists()
 
 
+def test_an_environment_that_is_not_drawn_to_the_end_is_scored_to_the_end(command, tmp_path: Path) -> None:
+    run = tiny_experiment("ppo", "toy_envs:ToyFades-v0", tmp_path / "logs").run().run
+    result = command(enjoy, *_arguments(run, "--n-episodes", "2", "--record", "film.mp4"))
+    assert result.code == 0
+    assert result.err == "It cannot be drawn any more (OSError: the lamp went out): the video ends there\n"
+    assert "2 Episodes" in result.out
+    assert len(decoded(tmp_path / "film.mp4")[1]) == 5
+
+
 # --- What cannot work is found before time is spent ---
 
 

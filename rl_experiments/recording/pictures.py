@@ -110,6 +110,8 @@ class Grabber:
         self._say = say
         self.is_awake = True
         """Whether the next frame is collected."""
+        self.on_end: Callable[[PicturesEndedError], None] | None = None
+        """Called in place of the error when the environment cannot be drawn any more."""
 
     def wrap(self, env: gym.Env) -> gym.Env:
         return _GrabbingWrapper(env, self, picture_source(env, self._look, self._say), self._look)
@@ -176,7 +178,13 @@ class _GrabbingWrapper(gym.Wrapper):
     def _grab(self) -> None:
         if not self._grabber.is_awake:
             return
-        picture = self._picture()
+        try:
+            picture = self._picture()
+        except PicturesEndedError as error:
+            if self._grabber.on_end is None:
+                raise
+            self._grabber.on_end(error)
+            return
         self._draws = True
         self._look.check(picture)
         self._grabber.frames.append(self._look.enlarged(picture))
