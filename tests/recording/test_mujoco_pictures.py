@@ -60,7 +60,7 @@ def _fresh_frames(folder: Path, env_id: str, seed: int, actions: list[Any], **kw
     return np.load(folder / "frames.npy")
 
 
-@pytest.mark.parametrize("env_id", ["Ant-v5", "Hopper-v5"])
+@pytest.mark.parametrize("env_id", [pytest.param("Ant-v5", marks=pytest.mark.slow), "Hopper-v5"])
 def test_no_other_environment_shows_in_the_pictures(env_id: str, tmp_path: Path) -> None:
     hyperparams = {"n_envs": 4, "normalize": True}
     run = tiny_experiment("ppo", env_id, tmp_path, hyperparams=hyperparams, n_timesteps=128).run().run
