@@ -97,6 +97,11 @@ class Run:
         """Normalisation statistics that belong to the best model."""
         return self.path / "best_model_vecnormalize.pkl"
 
+    @property
+    def videos(self) -> Path:
+        """Where videos of its agents go."""
+        return self.path / "videos"
+
     def checkpoint(self, steps: int) -> Path:
         """:return: where the model after so many steps is"""
         return self.path / f"rl_model_{steps}_steps.zip"

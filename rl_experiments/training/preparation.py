@@ -26,6 +26,7 @@ from rl_experiments.training.rehearsal import rehearse
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
 from rl_experiments.training.synthetic import SyntheticVecEnv
+from rl_experiments.training.videos import check_videos
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def prepare(
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
         rehearse(configuration, synthetic)
+        check_videos(experiment, configuration)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:
             remember_use(f"{package}.*")

@@ -26,6 +26,7 @@ from rl_experiments.training.threads import ThreadChoice
 _LIMITS = ("stop_at_reward", "patience", "max_time")
 _FREE = (
     *("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "keep_last", "trust"),
+    *("video_freq", "keep_videos"),
     *_LIMITS,
 )
 """What may be said anew: it changes nothing of what is learned."""

@@ -82,6 +82,7 @@ def prepare_table(
     steps = budget.steps or (budget.episodes or 0) * (recipe.max_episode_steps or settings.max_steps)
     settings.max_steps = recipe.max_episode_steps or settings.max_steps
     configuration = Configuration(algorithm, hyperparameters, recipe, evaluation, steps, trust, tuple(remarks))
+    check_videos(experiment, configuration)
     return PreparedTable(experiment, configuration, env, settings, budget, transitions, compiled)  # type: ignore[arg-type]
 
 
