@@ -55,10 +55,11 @@ def write_gif(video: Path, path: Path, width: int, fps: float, seconds: float | 
     scale = f"scale='min({width},iw)':-2:flags=area"
     palette = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=4"
     length = [] if seconds is None else ["-t", f"{seconds:g}"]
+    given = ["-y", "-loglevel", "error", *length, "-i", str(video)]
+    wanted = ["-filter_complex", f"fps={rate:g},{scale},{palette}", "-loop", "0"]
     with replacing(path) as temporary:
         done = subprocess.run(
-            [get_ffmpeg_exe(), "-y", "-loglevel", "error", *length, "-i", str(video)]
-            + ["-filter_complex", f"fps={rate:g},{scale},{palette}", "-loop", "0", str(temporary)],
+            [get_ffmpeg_exe(), *given, *wanted, str(temporary)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -11,6 +11,8 @@ from typing import Any
 from rl_experiments.core.errors import MissingPackageError
 
 VIDEO_TAG = "evaluation/video"
+WANDB_TAG = "evaluation/episode"
+"""Another one, since Weights & Biases takes the images of TensorBoard over under their own."""
 
 
 def start_wandb(name: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
@@ -65,7 +67,7 @@ def show_in_wandb(tracker: Any, video: Path, steps: int) -> None:
     """
     import wandb
 
-    tracker.log({VIDEO_TAG: wandb.Video(str(video), format=video.suffix[1:]), "global_step": steps})
+    tracker.log({WANDB_TAG: wandb.Video(str(video), format=video.suffix[1:]), "global_step": steps})
 
 
 def run_name(env_id: str, algorithm: str, seed: int) -> str:

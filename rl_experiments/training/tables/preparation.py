@@ -27,6 +27,7 @@ from rl_experiments.evaluation.evaluating import ending_recipe, without_window
 from rl_experiments.training.configuration import Configuration
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.videos import check_videos
 
 NUMBERING = "rl_experiments.envs.wrappers.NumberedSpaces"
 _OF_NETWORKS = ("normalize", "frame_stack", "vec_env_wrapper", "callback", "noise_type", "noise_std")
