@@ -89,6 +89,7 @@ def even(picture: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=512)
 def strip(text: str, width: int) -> np.ndarray:
     """
+    :param text: parts between tabs stand in columns of the same width
     :param width: in pixels; with it grow the letters
     :return: one line of text, shape (height, width, 3), uint8; its height depends on the width alone
     """
@@ -98,7 +99,11 @@ def strip(text: str, width: int) -> np.ndarray:
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     margin = max(2, height // 5)
-    draw.text((margin, height // 2), _fitting(text, font, width - 2 * margin), _INK, font, anchor="lm")
+    parts = text.split("\t")
+    column = (width - margin) // len(parts)
+    for index, part in enumerate(parts):
+        place = (margin + index * column, height // 2)
+        draw.text(place, _fitting(part, font, column - margin), _INK, font, anchor="lm")
     drawn = np.asarray(image)
     drawn.flags.writeable = False
     return drawn

@@ -30,7 +30,7 @@ def _record(path: Path, recipe: EnvironmentRecipe | None = None, **settings: Any
 @pytest.fixture
 def without_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no encoder works."""
-    monkeypatch.setattr(video, "working_codec", lambda: None)
+    monkeypatch.setattr(video, "working_codec", lambda suffix=".mp4": None)
 
 
 def test_an_episode_of_10_steps_gives_11_frames_in_order(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_codec_works_on_this_machine() -> None:
 
 def test_the_next_codec_is_tried_when_the_first_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     video.working_codec.cache_clear()
-    monkeypatch.setattr(video, "CODECS", ("no_such_codec", "mpeg4"))
+    monkeypatch.setitem(video.CODECS, ".mp4", ("no_such_codec", "mpeg4"))
     try:
         assert video.working_codec() == "mpeg4"
         assert len(decoded(_record(tmp_path / "replay.mp4").path)[1]) == 11
