@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.files import replacing
-from rl_experiments.core.processes import end_with_parent
+from rl_experiments.recording.video import run_encoder
 
 PREVIEW_WIDTH, PREVIEW_FPS, PREVIEW_SECONDS = 320, 10, 30
-_PATIENCE = 600.0
-
-
-class ResizingError(RLExperimentsError):
-    """A GIF that could not be made of a video; the message says why."""
-
-    exit_code = 1
 
 
 def write_preview(video: Path, path: Path) -> Path:
@@ -33,41 +23,32 @@ def write_preview(video: Path, path: Path) -> Path:
 
 def write_gif(video: Path, path: Path, width: int, fps: float, seconds: float | None = None) -> Path:
     """
-    Make a GIF of a video, at its own pace, with a palette for each picture, so that the memory it takes does not grow
-    with its length.
+    Make a GIF of a video, at its own pace, without holding it in memory.
 
     :param video: MP4, or a GIF, which is taken as it is
     :param width: of the GIF in pixels; a narrower video keeps its own
     :param fps: frames per second; a slower video keeps its own
     :param seconds: of the video, from its beginning; all of it if None
     :return: the file
-    :raises ResizingError: if no GIF can be made
+    :raises RecordingError: if no GIF can be made
     """
     if video.suffix == ".gif":
         if video != path:
             shutil.copyfile(video, path)
         return path
-    from imageio_ffmpeg import get_ffmpeg_exe, read_frames
+    from imageio_ffmpeg import read_frames
 
     reader = read_frames(str(video))
     rate = min(fps, next(reader)["fps"])
     reader.close()
-    scale = f"scale='min({width},iw)':-2:flags=area"
-    palette = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=4"
     length = [] if seconds is None else ["-t", f"{seconds:g}"]
-    given = ["-y", "-loglevel", "error", *length, "-i", str(video)]
-    wanted = ["-filter_complex", f"fps={rate:g},{scale},{palette}", "-loop", "0"]
+    smaller = f"fps={rate:g},scale='min({width},iw)':-2:flags=area"
     with replacing(path) as temporary:
-        done = subprocess.run(
-            [get_ffmpeg_exe(), *given, *wanted, str(temporary)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_PATIENCE,
-            process_group=0 if os.name == "posix" else None,
-            preexec_fn=end_with_parent if os.name == "posix" else None,
-        )
-        if done.returncode or not temporary.exists():
-            words = " ".join(done.stderr.decode("utf-8", "replace").split())[:300]
-            raise ResizingError(f"no GIF can be made of {video}: {words or f'exit code {done.returncode}'}")
+        palette = temporary.with_suffix(".png")
+        try:
+            run_encoder(*length, "-i", str(video), "-vf", f"{smaller},palettegen=reserve_transparent=0", str(palette))
+            coloured = f"{smaller}[small];[small][1:v]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
+            run_encoder(*length, "-i", str(video), "-i", str(palette), "-lavfi", coloured, "-loop", "0", str(temporary))
+        finally:
+            palette.unlink(missing_ok=True)
     return path
