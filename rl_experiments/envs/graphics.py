@@ -26,9 +26,18 @@ OFF = ("", "disable", "disabled", "off", "false", "0")
 _MEMORY_SIZE = 20
 _IMPORT_PATIENCE = 30.0
 _VARIABLES = (
-    "MUJOCO_GL PYOPENGL_PLATFORM MUJOCO_EGL_DEVICE_ID DISPLAY WAYLAND_DISPLAY LD_LIBRARY_PATH LD_PRELOAD"
-    " LIBGL_ALWAYS_SOFTWARE GALLIUM_DRIVER __EGL_VENDOR_LIBRARY_FILENAMES EGL_PLATFORM CUDA_VISIBLE_DEVICES"
-).split()
+    "MUJOCO_GL",
+    "PYOPENGL_PLATFORM",
+    "MUJOCO_EGL_DEVICE_ID",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LIBGL_ALWAYS_SOFTWARE",
+    "GALLIUM_DRIVER",
+    "__EGL_VENDOR_LIBRARY_FILENAMES",
+    "CUDA_VISIBLE_DEVICES",
+)
 _TINY = '<mujoco><worldbody><light pos="0 0 3"/><geom size=".5" rgba="1 0 0 1"/></worldbody></mujoco>'
 _INSTALLERS = (
     ("apt-get", "apt-get install -y libegl1 libgl1"),
@@ -54,6 +63,16 @@ class Graphics:
     def works(self) -> bool:
         """Whether anything may be drawn."""
         return self.backend is not None or sys.platform != "linux"
+
+    @property
+    def unusable_setting(self) -> tuple[str, str] | None:
+        """The value of ``MUJOCO_GL`` and why it is not used, if the user set one with which nothing is drawn."""
+        named = os.environ.get("MUJOCO_GL", "").lower().strip()
+        if named in self.failed:
+            return named, self.failed[named]
+        if named == "glfw" and self.backend != named:
+            return named, "there is no display"
+        return None
 
 
 def candidates() -> list[str | None]:

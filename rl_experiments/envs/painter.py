@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import select
@@ -57,7 +58,7 @@ class Painter:
         self.backend, self._model, self._shape = backend, model, (height, width, 3)
         self._whole = bool(visual_options)  # contacts, say, of which a picture has none otherwise
         # Its words are asked for when it has ended; a pipe that nobody empties would block it.
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_PROGRAM)],
             stdin=subprocess.PIPE,
@@ -81,7 +82,7 @@ class Painter:
         }
         try:
             self._send(pickle.dumps(setup))
-            facts: dict[str, Any] = pickle.loads(self._receive(FIRST_PATIENCE))
+            facts: dict[str, Any] = json.loads(self._receive(FIRST_PATIENCE))
         except BaseException:
             self.close()
             raise

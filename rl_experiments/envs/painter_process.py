@@ -8,6 +8,7 @@ begins drawing within half a second.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sys
@@ -16,15 +17,16 @@ from typing import Any
 import numpy as np
 
 DATA_FIELDS = (
-    "qpos qvel ctrl act sensordata eq_active mocap_pos mocap_quat xpos xquat xmat xipos ximat xanchor xaxis geom_xpos"
-    " geom_xmat site_xpos site_xmat cam_xpos cam_xmat light_xpos light_xdir subtree_com ten_wrapadr ten_wrapnum"
-    " wrap_obj wrap_xpos ten_length flexvert_xpos flexedge_length actuator_length"
-).split()
+    *("qpos", "qvel", "ctrl", "act", "sensordata", "eq_active", "mocap_pos", "mocap_quat", "subtree_com"),
+    *("xpos", "xquat", "xmat", "xipos", "ximat", "xanchor", "xaxis", "geom_xpos", "geom_xmat", "site_xpos"),
+    *("site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir", "ten_wrapadr", "ten_wrapnum", "wrap_obj"),
+    *("wrap_xpos", "ten_length", "flexvert_xpos", "flexedge_length", "actuator_length"),
+)
 """What MuJoCo makes a scene from; the rest of its data is not sent for each picture."""
 MODEL_FIELDS = (
-    "geom_rgba geom_size geom_matid mat_rgba site_rgba site_size tendon_rgba tendon_width skin_rgba cam_fovy"
-    " light_diffuse light_ambient"
-).split()
+    *("geom_rgba", "geom_size", "geom_matid", "mat_rgba", "site_rgba", "site_size", "tendon_rgba", "tendon_width"),
+    *("skin_rgba", "cam_fovy", "light_diffuse", "light_ambient"),
+)
 """What environments change from one episode to the next to vary their looks."""
 _ON_A_CPU = ("llvmpipe", "softpipe", "swrast", "software rasterizer", "osmesa")
 
@@ -71,7 +73,7 @@ class _Drawing:
         self.on_cpu = any(name in self.renderer.lower() for name in _ON_A_CPU)
         self.fast = self.on_cpu if fast is None else fast
         self._mujoco, self._whole = mujoco, whole
-        self._model = pickle.loads(model)
+        self._model = pickle.loads(model)  # noqa: S301 (of the program that started this one)
         limits = self._model.vis.global_
         limits.offwidth, limits.offheight = max(limits.offwidth, width), max(limits.offheight, height)
         if self.fast:
@@ -97,7 +99,7 @@ class _Drawing:
         """:return: the picture with its last row first, as OpenGL has it"""
         mujoco = self._mujoco
         if self._whole:
-            self._data = pickle.loads(state)
+            self._data = pickle.loads(state)  # noqa: S301
         else:
             offset = 0
             for array in self._arrays:
@@ -126,7 +128,7 @@ def _gl_context(backend: str, width: int, height: int) -> Any:
 
 def _renderer() -> str:
     try:
-        from OpenGL import GL
+        from OpenGL import GL  # type: ignore[import-untyped]
 
         return (GL.glGetString(GL.GL_RENDERER) or b"").decode("utf-8", "replace")
     except Exception:  # what draws is asked for nothing but the quality
@@ -145,9 +147,9 @@ def main() -> None:
         answers.flush()
 
     try:
-        drawing = _Drawing(**pickle.load(questions))
+        drawing = _Drawing(**pickle.load(questions))  # noqa: S301
         facts = {"renderer": drawing.renderer, "on_cpu": drawing.on_cpu, "fast": drawing.fast}
-        answer(b"F", pickle.dumps(facts))
+        answer(b"F", json.dumps(facts).encode())
         while size := questions.read(8):
             answer(b"P", drawing.draw(questions.read(int.from_bytes(size, "little"))).reshape(-1).data)
     except BaseException as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,20 @@ from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import EnvironmentRecipe, make_envs
-from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.evaluation.evaluating import recipe_of, seed_everything, without_window
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.evaluation.playing import Step, play
 from rl_experiments.evaluation.statistics import Episode, Evaluation
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.overlay import overlay_of
-from rl_experiments.recording.pictures import frames_per_second, picture_recipe
-from rl_experiments.recording.scene import Scene
+from rl_experiments.recording.pictures import frames_per_second, picture_recipe, prepare_for, say_aside
+from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
 MOST_TILES = 64
 OnProgress = Callable[[int], bool | None]
+OnMoments = Callable[[Sequence[Moment]], object]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def record(
     overlay: bool = False,
     grid: int | None = None,
     show_progress: bool = False,
+    look: Look | None = None,
+    say: Callable[[str], None] = say_aside,
     on_progress: OnProgress | None = None,
+    on_moments: OnMoments | None = None,
 ) -> Recording:
     """
     Record one episode, or some steps, as a video, with ``render_mode="rgb_array"`` whatever the recipe says.
@@ -82,7 +86,10 @@ def record(
     :param overlay: write step, reward, return and action below each picture
     :param grid: show so many environments side by side, each in a labelled tile with one episode; the i-th, from 0, has
         the seed ``seed + i``. If None, there is one environment in the picture
+    :param look: size and quality of the pictures; if None, those of the environment
+    :param say: takes what the user should know, such as what is missing to draw; printed to stderr if not given
     :param on_progress: called after each step with the number of steps; returning False ends the video there
+    :param on_moments: called with what happened in each step, before it is written
     :raises RecordingError: if the environment gives no pictures, or no encoder works
     :raises ConfigurationError: if the environment is none for this agent, or there is no such format
     """
@@ -92,7 +99,7 @@ def record(
     if grid is not None and across_episodes:
         raise ConfigurationError("grid shows one episode of each environment: it does not go across episodes")
     final = playable_path(Path(path))
-    scene = Scene()
+    scene = Scene(look=look, say=say)
     with staged(agent, recipe, scene, grid or 1, seed) as env:
         rate = fastest(final, fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0]))
         with replacing(final) as temporary:
@@ -102,7 +109,19 @@ def record(
             else:
                 film = TiledFilm(temporary, rate, decorate, [f"seed {(seed + index) % 2**32}" for index in range(grid)])
             with closing(film):
-                played = act(agent, env, scene, film, recipe, n_steps, None, deterministic, show_progress, on_progress)
+                played = act(
+                    agent,
+                    env,
+                    scene,
+                    film,
+                    recipe,
+                    n_steps,
+                    None,
+                    deterministic,
+                    show_progress,
+                    on_progress,
+                    on_moments,
+                )
     episodes = _first_of_each(played.episodes) if grid is not None else played.episodes
     return Recording(final, film.n_frames, rate, film.width, film.height, film.complete, episodes)
 
@@ -118,9 +137,9 @@ def staged(
     :raises RecordingError: for whatever renderers and environments raise
     """
     if drawn:
-        prepare_offscreen_rendering()
+        prepare_for(recipe)
     seed_everything(seed)
-    recipe_here = picture_recipe(recipe) if drawn else without_window(recipe)
+    recipe_here = picture_recipe(recipe, scene.look) if drawn else without_window(recipe)
     env = make_envs(recipe_here, n_envs, seed, outermost=scene.wrap)
     try:
         check_spaces(agent, env, recipe.env_id)
@@ -144,6 +163,7 @@ def act(
     deterministic: bool | None,
     show_progress: bool = False,
     on_progress: OnProgress | None = None,
+    on_moments: OnMoments | None = None,
 ) -> Evaluation:
     """
     Let the agent act, and hand what happens to the sink; the parameters are those of :func:`record`.
@@ -158,7 +178,10 @@ def act(
 
         def after(step: Step) -> bool:
             bar.update(1 if counts_steps else len(step.finished))
-            goes_on = sink.add(scene.take())
+            moments = scene.take()
+            if on_moments is not None:
+                on_moments(moments)
+            goes_on = sink.add(moments)
             wanted = on_progress is None or on_progress(step.number) is not False
             return goes_on and wanted
 

@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.monitor import Monitor
 
-from rl_experiments.recording.pictures import Grabber
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.pictures import Grabber, say_aside
 
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of what is played without being drawn."""
@@ -46,19 +47,27 @@ class Scene:
     Watches environments that are stepped together.
 
     :param drawn: whether their pictures are wanted
-    :param on_first: called with the first moment, before anything is stepped
+    :param look: how their pictures look
+    :param say: takes what the user should know, such as what is missing to draw
     """
 
-    def __init__(self, drawn: bool = True, on_first: Callable[[Moment], None] | None = None) -> None:
+    def __init__(self, drawn: bool = True, look: Look | None = None, say: Callable[[str], None] = say_aside) -> None:
         self._drawn = drawn
-        self._on_first = on_first
+        self.look, self._say = look, say
+        self.on_first: Callable[[Moment], None] | None = None
+        """Called with the first moment, before anything is stepped."""
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
-        watcher = _Watcher(env, len(self._watchers), Grabber() if self._drawn else None, self._on_first)
+        grabber = Grabber(self.look, self._say) if self._drawn else None
+        watcher = _Watcher(env, len(self._watchers), grabber, self._begun)
         self._watchers.append(watcher)
         return watcher
+
+    def _begun(self, moment: Moment) -> None:
+        if self.on_first is not None and moment.env_index == 0:
+            self.on_first(moment)
 
     def take(self) -> list[Moment]:
         """
@@ -69,9 +78,7 @@ class Scene:
 
 
 class _Watcher(gym.Wrapper):
-    def __init__(
-        self, env: gym.Env, index: int, grabber: Grabber | None, on_first: Callable[[Moment], None] | None
-    ) -> None:
+    def __init__(self, env: gym.Env, index: int, grabber: Grabber | None, on_first: Callable[[Moment], None]) -> None:
         super().__init__(grabber.wrap(env) if grabber else env)
         self._index, self._grabber, self._on_first = index, grabber, on_first
         self._monitor = _monitor_of(env)
@@ -93,7 +100,7 @@ class _Watcher(gym.Wrapper):
         self._episode, self._step, self._total, self._n_seen = self._episode + 1, 0, 0.0, 0
         self._rewards = self._monitor.rewards if self._monitor is not None else []
         self._moments.append(Moment(picture, self._index, self._episode, 0, 0.0, self._count(0.0)[1]))
-        if self._on_first is not None and self._episode == 1 and self._index == 0:
+        if self._episode == 1:
             self._on_first(self._moments[-1])
         return result
 

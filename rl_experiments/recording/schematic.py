@@ -15,6 +15,7 @@ _SMOOTH = 2
 """Drawn so many times larger, and reduced."""
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_ALONG = np.array([0.0, 0.0, 1.0])
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
 _FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
 _LIGHT = np.array([0.3, -0.4, 0.87])
@@ -58,7 +59,9 @@ class Schematic:
         ground = self._sky.copy()
         for plane in sorted(planes, key=lambda geom: -eye.depth(geom.pos)):
             _paint_plane(ground, plane, eye)
-        picture = Image.fromarray(ground).resize((_SMOOTH * self._width, _SMOOTH * self._height), Image.Resampling.NEAREST)
+        picture = Image.fromarray(ground).resize(
+            (_SMOOTH * self._width, _SMOOTH * self._height), Image.Resampling.NEAREST
+        )
         brush = ImageDraw.Draw(picture, "RGBA")
         shapes = [(geom, self._points(geom)) for geom in bodies]
         for plane in planes:
@@ -77,10 +80,10 @@ class Schematic:
             points = _ball() * size
         elif geom.type == kinds.mjGEOM_CAPSULE:
             ball = _ball() * size[0]
-            points = np.concatenate([ball + [0, 0, size[2]], ball - [0, 0, size[2]]])
+            points = np.concatenate([ball + size * _ALONG, ball - size * _ALONG])
         elif geom.type == kinds.mjGEOM_CYLINDER:
             rim = np.concatenate([_CIRCLE * size[:2], np.zeros((len(_CIRCLE), 1))], axis=1)
-            points = np.concatenate([rim + [0, 0, size[2]], rim - [0, 0, size[2]]])
+            points = np.concatenate([rim + size * _ALONG, rim - size * _ALONG])
         elif geom.type == kinds.mjGEOM_MESH:
             points = self._mesh(int(geom.dataid) // 2)
         else:
@@ -145,7 +148,9 @@ class _Eye:
         """:return: where the ray of each pixel begins, and its direction, shapes that fit (height, width, 3)"""
         width, height = self._size
         x = ((np.arange(width) + 0.5 - width / 2) / self._scale)[None, :, None]
-        y = ((height / 2 - np.arange(height) - 0.5 + self._middle * self._scale / self.near) / self._scale)[:, None, None]
+        y = ((height / 2 - np.arange(height) - 0.5 + self._middle * self._scale / self.near) / self._scale)[
+            :, None, None
+        ]
         across = x * self.right + y * self.up
         if self._parallel:
             return self.position + self.near * across, self.forward[None, None, :]
@@ -171,7 +176,10 @@ def hull(points: np.ndarray) -> np.ndarray:
 
 
 def _ball() -> np.ndarray:
-    rings = [np.column_stack([r * _CIRCLE[::2], np.full(len(_CIRCLE[::2]), z)]) for r, z in ((1, 0), (0.71, 0.71), (0.71, -0.71))]
+    rings = [
+        np.column_stack([r * _CIRCLE[::2], np.full(len(_CIRCLE[::2]), z)])
+        for r, z in ((1, 0), (0.71, 0.71), (0.71, -0.71))
+    ]
     return np.concatenate([*rings, [[0, 0, 1], [0, 0, -1]]])
 
 
@@ -244,7 +252,7 @@ def _paint_plane(picture: np.ndarray, plane: Any, eye: _Eye) -> None:
 
 def _tile_size(eye: _Eye, origin: np.ndarray) -> float:
     """:return: a power of two of metres, about a sixth of what is seen"""
-    return float(2.0 ** np.round(np.log2(max(0.05, np.linalg.norm(eye.position - origin) / 6))))
+    return float(2.0 ** np.round(np.log2(max(0.05, float(np.linalg.norm(eye.position - origin)) / 6))))
 
 
 def _pairs(points: np.ndarray) -> list[tuple[float, float]]:
