@@ -124,11 +124,11 @@ class BackgroundRecorder:
     Takes orders for videos and makes them one after another, in processes of their own.
 
     :param film: makes one video; where the system does not fork, it must be possible to pickle it
-    :param deadline: seconds without a step after which a video is given up
+    :param deadline: seconds without a step after which a video is given up; if None, :data:`DEADLINE`
     """
 
-    def __init__(self, film: EpisodeFilm, deadline: float = DEADLINE) -> None:
-        self._film, self._deadline = film, deadline
+    def __init__(self, film: EpisodeFilm, deadline: float | None = None) -> None:
+        self._film, self._deadline = film, DEADLINE if deadline is None else deadline
         self._orders: list[Order] = []
         self._starts = 0
         self._child: ChildProcess | None = None
