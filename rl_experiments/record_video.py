@@ -12,16 +12,13 @@ from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_
 from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
+from rl_experiments.cli.recordings import check_folder, name_prefix, summary, videos_of, writable_folder
 from rl_experiments.core.errors import ConfigurationError
-from rl_experiments.core.files import check_can_write
-from rl_experiments.core.names import model_name
 
 if TYPE_CHECKING:
-    from rl_experiments.recording import ImageSequence, Recording
     from rl_experiments.recording.images import Selection
     from rl_experiments.runs import LoadedAgent
 
-VIDEOS = "videos"
 FORMATS = ("mp4", "webm", "gif", "png")
 FASTEST = 1000.0
 """Frames per second that no screen shows."""
@@ -86,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = build_parser().parse(arguments)
     if options.output_folder:
-        _check_folder(Path(options.output_folder), "--output-folder")
+        check_folder(Path(options.output_folder), "--output-folder")
     from rl_experiments.recording import record_videos
 
     # Playing a single environment gains nothing on a GPU, and drawing is tried in a process of its own.
@@ -98,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"--n-envs {options.n_envs}: {_ONE_ENVIRONMENT}", file=sys.stderr)
     for recording in record_videos(
         agent,
-        _output_folder(options, agent),
+        _folder(options, agent),
         name_prefix(options, agent),
         format=options.format,
         n_steps=options.n_timesteps,
@@ -120,59 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def name_prefix(options: argparse.Namespace, agent: LoadedAgent) -> str:
-    """:return: how the zoo begins the names of videos of this model"""
-    name = model_name(options.algo, options.env)
-    if options.load_best:
-        return f"best-model-{name}"
-    if agent.saved.steps is not None:
-        return f"checkpoint-{agent.saved.steps}-{name}"
-    return f"final-model-{name}"
-
-
-def summary(recording: Recording | ImageSequence) -> str:
-    """:return: what was recorded, in one line"""
-    from rl_experiments.recording import Recording
-
-    if isinstance(recording, Recording):
-        what, path = "Video", recording.path
-        parts = [f"{recording.n_frames} frames, {recording.n_frames / recording.fps:.1f} s"]
-    else:
-        what, path = "Images", recording.folder
-        parts = [f"{recording.n_images} images"]
-    if recording.note:
-        parts.append(recording.note)
-    if recording.episodes:
-        rewards = ", ".join(f"{episode.total_reward:.2f}" for episode in recording.episodes[:5])
-        more = ", ..." if len(recording.episodes) > 5 else ""
-        word = "episode" if len(recording.episodes) == 1 else "episodes"
-        parts.append(f"{len(recording.episodes)} {word}, reward {rewards}{more}")
-    if not recording.complete:
-        parts.append("the last episode is cut off" if recording.episodes else "the episode is cut off")
-    return f"{what}: {path} ({'; '.join(parts)})"
-
-
-def _output_folder(options: argparse.Namespace, agent: LoadedAgent) -> Path:
-    """:return: the folder that was named, or one in the run, or one here if the run cannot be written"""
+def _folder(options: argparse.Namespace, agent: LoadedAgent) -> Path:
     if options.output_folder:
         return Path(options.output_folder)
-    are_images = options.format == "png"
-    what = "The folder of images" if are_images else "The video"
-    folder = agent.run.path if are_images else agent.run.path / VIDEOS
-    try:
-        _check_folder(folder, what)
-    except ConfigurationError as error:
-        folder = Path() if are_images else Path(VIDEOS)
-        _check_folder(folder, what)
-        print(f"{error}. It goes to {folder.resolve()}", file=sys.stderr)
-    return folder
-
-
-def _check_folder(folder: Path, what: str) -> None:
-    is_new = not folder.exists()
-    check_can_write(folder / "video.mp4", what)
-    if is_new:  # nothing is left behind, should nothing come of it
-        folder.rmdir()
+    if options.format == "png":
+        return writable_folder(agent.run.path, Path(), "The folder of images")
+    return videos_of(agent)
 
 
 def _check_fps(options: argparse.Namespace) -> None:

@@ -124,8 +124,14 @@ def why_not(backend: str | None) -> str | None:
         finally:
             painter.close()
     except (PainterError, OSError) as error:
-        return str(error)
+        return in_words(str(error))
     return None if red > 50 and red > 2 * green else "its pictures are black"
+
+
+def in_words(reason: str) -> str:
+    """:return: what a failed backend said, for people: PyOpenGL says it about functions of libraries that are None"""
+    missing = ("'NoneType' object has no attribute", "Unable to load", "cannot open shared object")
+    return "its library is missing" if any(sign in reason for sign in missing) else reason
 
 
 def forget_graphics() -> None:
@@ -176,9 +182,9 @@ def _why_no_import(key: str, folder: str) -> str:
     if done.returncode == 0:
         _remember(f"import {key}", {"works": True})
         return ""
-    if importlib.util.find_spec("mujoco") and _imports_without():
+    if _imports_without():
         lines = done.stderr.strip().splitlines()
-        return " ".join(lines[-1].split())[:150] if lines else f"importing mujoco ended with {done.returncode}"
+        return in_words(" ".join(lines[-1].split())[:150]) if lines else f"its import ended with {done.returncode}"
     return ""  # it is not the variable
 
 

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from rl_experiments.core.processes import end_with_parent
+from rl_experiments.core.processes import end_with_parent, widen_pipe
 from rl_experiments.envs.painter_process import shared_arrays
 
 _PROGRAM = Path(__file__).with_name("painter_process.py")
 FIRST_PATIENCE, PATIENCE = 15.0, 30.0
 """Seconds until it draws, and for each picture; then it hangs."""
-_PIPE_BYTES = 2**20
 _LONGEST_REASON = 200
 
 
@@ -69,7 +68,7 @@ class Painter:
             process_group=0 if os.name == "posix" else None,
             preexec_fn=end_with_parent if os.name == "posix" else None,
         )
-        self._widen_pipes()
+        widen_pipe(self._process.stdout)
         setup = {
             "model": pickle.dumps(model),
             "width": width,
@@ -106,15 +105,6 @@ class Painter:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-
-    def _widen_pipes(self) -> None:
-        """A picture in one piece."""
-        if sys.platform == "linux":
-            import fcntl
-
-            assert self._process.stdout is not None
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(self._process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _send(self, content: bytes) -> None:
         assert self._process.stdin is not None

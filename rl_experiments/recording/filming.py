@@ -93,7 +93,7 @@ def record_videos(
     :raises KeyboardInterrupt: after a signal
     """
     wished = Wishes(**wishes)
-    _check_drawing(agent, wished.look)
+    check_drawing(agent, wished.look)
     work = _Work(agent, Path(folder), prefix, wished, show_progress)
     if wished.best_of or wished.worst_of:
         yield from work.extremes()
@@ -210,8 +210,12 @@ def _until_a_signal() -> Iterator[_Signal]:
         yield signal
 
 
-def _check_drawing(agent: LoadedAgent, look: Look | None) -> None:
-    """A renderer that crashes or hangs must not take the command with it."""
+def check_drawing(agent: LoadedAgent, look: Look | None = None) -> None:
+    """
+    Draw a picture elsewhere: a renderer that crashes or hangs must not take the command with it.
+
+    :raises RecordingError: if nothing can be drawn
+    """
     reason = try_frame(agent.recipe, look=look)
     if reason is not None:
         make_envs(without_window(agent.recipe), 1, 0).close()  # says if it is not the drawing, but a wrong argument

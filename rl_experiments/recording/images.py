@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -95,13 +96,19 @@ class ImageFolder:
 
     def add(self, moments: Sequence[Moment]) -> bool:
         for moment in moments:
-            share = self._shares[moment.env_index]
-            if share is not None and moment.episode > share:
-                continue
-            self.complete = moment.done
-            if moment.step in self._selection:
+            if self._is_asked_for(moment.env_index, moment.episode):
+                self.complete = moment.done
+            if self.wants(moment.env_index, moment.episode, moment.step):
                 self._write(moment)
         return self._across_episodes or not self.complete
+
+    def wants(self, env_index: int, episode: int, step: int) -> bool:
+        """:return: whether this moment becomes an image"""
+        return self._is_asked_for(env_index, episode) and step in self._selection
+
+    def _is_asked_for(self, env_index: int, episode: int) -> bool:
+        share = self._shares[env_index]
+        return share is None or episode <= share
 
     def require_space(self, moment: Moment, n_images: int) -> None:
         """
@@ -138,19 +145,21 @@ class ImageFolder:
             self._folder, self._number = self._claimed()
         folder = self._folder_of(moment.env_index)
         episode = moment.episode + self.first_episode - 1
+        image = _image(folder, episode, moment.step)
         try:
             if moment.env_index not in self._indices:
                 folder.mkdir(exist_ok=True)
                 self._indices[moment.env_index] = (folder / INDEX).open("x", encoding="utf-8", newline="")
                 self._list(moment.env_index, COLUMNS)
-            image = _image(folder, episode, moment.step)
             image.parent.mkdir(exist_ok=True)
             image.write_bytes(_png(self._decorate(moment)))
             action = "" if moment.action is None else json.dumps(moment.action.tolist())
             self._list(moment.env_index, (episode, moment.step, moment.reward, int(moment.done), action))
         except OSError as error:
+            with contextlib.suppress(OSError):
+                image.unlink(missing_ok=True)
             raise RecordingError(
-                f"An image could not be written: {error.strerror}; {self.n_frames} are in {self._folder}"
+                f"An image could not be written: {error.strerror}. The {self.n_frames} before it are in {self._folder}"
             ) from error
         self.n_frames += 1
 

@@ -105,9 +105,11 @@ class Grabber:
         self.frames: list[np.ndarray] = []
         self._look = look or Look()
         self._say = say
+        self.is_awake = True
+        """Whether the next frame is collected."""
 
     def wrap(self, env: gym.Env) -> gym.Env:
-        return _GrabbingWrapper(env, self.frames, picture_source(env, self._look, self._say), self._look)
+        return _GrabbingWrapper(env, self, picture_source(env, self._look, self._say), self._look)
 
     def take(self) -> list[np.ndarray]:
         taken = list(self.frames)
@@ -143,9 +145,9 @@ def picture_source(env: gym.Env, look: Look | None = None, say: Callable[[str], 
 
 
 class _GrabbingWrapper(gym.Wrapper):
-    def __init__(self, env: gym.Env, frames: list[np.ndarray], source: PictureSource, look: Look) -> None:
+    def __init__(self, env: gym.Env, grabber: Grabber, source: PictureSource, look: Look) -> None:
         super().__init__(env)
-        self._frames = frames
+        self._grabber = grabber
         self._source = source
         self._look = look
 
@@ -164,12 +166,14 @@ class _GrabbingWrapper(gym.Wrapper):
         self.env.close()
 
     def _grab(self) -> None:
+        if not self._grabber.is_awake:
+            return
         frame = self._source()
         if isinstance(frame, list) and frame:
             frame = frame[-1]
         picture = as_picture(frame)
         self._look.check(picture)
-        self._frames.append(self._look.enlarged(picture))
+        self._grabber.frames.append(self._look.enlarged(picture))
 
 
 def as_picture(frame: Any) -> np.ndarray:

@@ -107,6 +107,7 @@ def record(
             if grid is None:
                 film = Film(temporary, rate, decorate, across_episodes)
             else:
+                scene.wants = lambda env_index, episode, step: episode == 1
                 film = TiledFilm(temporary, rate, decorate, [f"seed {(seed + index) % 2**32}" for index in range(grid)])
             with closing(film):
                 played = act(

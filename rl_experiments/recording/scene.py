@@ -56,18 +56,16 @@ class Scene:
         self.look, self._say = look, say
         self.on_first: Callable[[Moment], None] | None = None
         """Called with the first moment, before anything is stepped."""
+        self.wants: Callable[[int, int, int], bool] = lambda env_index, episode, step: True
+        """Which moments need a picture; the first one has one in any case."""
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
         grabber = Grabber(self.look, self._say) if self._drawn else None
-        watcher = _Watcher(env, len(self._watchers), grabber, self._begun)
+        watcher = _Watcher(env, len(self._watchers), grabber, self)
         self._watchers.append(watcher)
         return watcher
-
-    def _begun(self, moment: Moment) -> None:
-        if self.on_first is not None and moment.env_index == 0:
-            self.on_first(moment)
 
     def take(self) -> list[Moment]:
         """
@@ -78,9 +76,9 @@ class Scene:
 
 
 class _Watcher(gym.Wrapper):
-    def __init__(self, env: gym.Env, index: int, grabber: Grabber | None, on_first: Callable[[Moment], None]) -> None:
+    def __init__(self, env: gym.Env, index: int, grabber: Grabber | None, scene: Scene) -> None:
         super().__init__(grabber.wrap(env) if grabber else env)
-        self._index, self._grabber, self._on_first = index, grabber, on_first
+        self._index, self._grabber, self._scene = index, grabber, scene
         self._monitor = _monitor_of(env)
         self._moments: list[Moment] = []
         self._rewards: list[float] = []
@@ -89,6 +87,7 @@ class _Watcher(gym.Wrapper):
         self._total = 0.0
 
     def reset(self, **kwargs: Any) -> Any:
+        self._wake(self._episode + 1, 0)
         result = self.env.reset(**kwargs)
         picture = self._picture()
         if self._episode and self._monitor is not None and self._monitor.rewards is self._rewards:
@@ -100,11 +99,12 @@ class _Watcher(gym.Wrapper):
         self._episode, self._step, self._total, self._n_seen = self._episode + 1, 0, 0.0, 0
         self._rewards = self._monitor.rewards if self._monitor is not None else []
         self._moments.append(Moment(picture, self._index, self._episode, 0, 0.0, self._count(0.0)[1]))
-        if self._episode == 1:
-            self._on_first(self._moments[-1])
+        if self._episode == 1 and self._index == 0 and self._scene.on_first is not None:
+            self._scene.on_first(self._moments[-1])
         return result
 
     def step(self, action: Any) -> Any:
+        self._wake(self._episode, self._step + 1)
         result = self.env.step(action)
         picture = self._picture()
         self._step += 1
@@ -121,8 +121,13 @@ class _Watcher(gym.Wrapper):
         self._moments = self._moments[len(taken) :]
         return taken
 
+    def _wake(self, episode: int, step: int) -> None:
+        if self._grabber is not None:
+            self._grabber.is_awake = (episode, step) == (1, 0) or self._scene.wants(self._index, episode, step)
+
     def _picture(self) -> np.ndarray:
-        return self._grabber.take()[-1] if self._grabber is not None else NOTHING
+        taken = self._grabber.take() if self._grabber is not None else []
+        return taken[-1] if taken else NOTHING
 
     def _count(self, reward: float) -> tuple[float, float]:
         """:return: the rewards since the last moment, and those of the whole episode"""

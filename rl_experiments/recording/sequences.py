@@ -115,6 +115,7 @@ def record_frames(
                         Path(folder), decoration(env, overlay), plan.selection, plan.shares, plan.across
                     )
                     scene.on_first = functools.partial(images.require_space, n_images=plan.most_images)
+                scene.wants = images.wants
                 images.first_episode = index + 1
                 played = act(
                     agent,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
-from rl_experiments.core.processes import end_with_parent
+from rl_experiments.core.processes import end_with_parent, widen_pipe
 from rl_experiments.core.suggest import hint
 
 CODECS: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,7 @@ _PATIENCE, _PATIENCE_WITH_A_TRIAL = 120.0, 10.0
 _PATIENCE_WITH_COLOURS = 3600.0
 GIF_FRAMES = 500
 """Without an encoder a GIF is held in memory: longer ones are cut off."""
+_FULL = "No space left on device"
 FASTEST_GIF = 50.0
 """Frames per second; what is faster, browsers show at 10."""
 
@@ -129,6 +130,7 @@ class _Program:
             process_group=0 if os.name == "posix" else None,
             preexec_fn=end_with_parent if os.name == "posix" else None,
         )
+        widen_pipe(self._process.stdin)
 
     def send(self, content: Any) -> None:
         assert self._process.stdin is not None
@@ -167,6 +169,8 @@ class _Program:
             return f"it did not end within {self._patience:g} seconds"
         words = "" if self._process.stderr.closed else self._process.stderr.read().decode("utf-8", "replace")
         self._process.stderr.close()
+        if _FULL in words:
+            return _FULL
         return " ".join(words.split())[:300] or f"exit code {self._process.returncode}"
 
 
