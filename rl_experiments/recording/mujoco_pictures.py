@@ -9,7 +9,14 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 
-from rl_experiments.envs.graphics import Graphics, candidates, choose_graphics, forget_graphics, how_to_install
+from rl_experiments.envs.graphics import (
+    Graphics,
+    candidates,
+    choose_graphics,
+    forget_graphics,
+    how_to_install,
+    in_words,
+)
 from rl_experiments.envs.painter import Painter, PainterError
 from rl_experiments.recording.cameras import values_of, view_of
 from rl_experiments.recording.looks import Look
@@ -113,9 +120,9 @@ class PaintedRenderer:
             try:
                 return self._paint_with(model, backend)
             except (PainterError, OSError) as error:
-                self._failed[str(backend)] = str(error)
+                self._failed[str(backend)] = in_words(str(error))
+                forget_graphics()  # if it was remembered, that was wrong
         reasons = "; ".join(f"{name}: {reason}" for name, reason in self._failed.items())
-        forget_graphics()
         self._schematic = Schematic(model, self._camera, self._width, self._height, self._max_geom)
         self._say(
             f"MuJoCo cannot draw here ({reasons}): the video shows its bodies in plain shapes. {how_to_install()}"
@@ -191,6 +198,7 @@ class BodiesOnFailure:
             except Exception as error:  # renderers raise anything
                 if bodies is None:
                     raise
+                forget_graphics()
                 self._schematic = Schematic(bodies[0], view_of(*bodies, None, None, True), *self._size)
                 why = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
                 self._say(f"It cannot draw here ({why}): the video shows bodies in plain shapes. {how_to_install()}")
