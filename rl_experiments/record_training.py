@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism
+from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1
-from rl_experiments.cli.videos import check_fps, output_folder
+from rl_experiments.cli.recordings import check_folder, check_fps, videos_of
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError
 
@@ -56,6 +58,7 @@ def build_parser() -> Parser:
     ours(
         "--gym-packages", metavar="NAME", nargs="+", default=[], help="Packages to import, that register environments."
     )
+    add_look_flags(parser)
     parser.add_check(at_least_1("n_timesteps", "max_tiles"))
     parser.add_check(check_fps)
     parser.add_check(_check_tiles)
@@ -65,6 +68,8 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = build_parser().parse(arguments)
+    if options.output_folder:
+        check_folder(Path(options.output_folder), "--output-folder")
     import torch
 
     from rl_experiments.envs.registry import import_packages
@@ -86,11 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparison = record_comparison(
         run,
         models,
-        output_folder(options.output_folder, run.path) / NAME,
+        (Path(options.output_folder) if options.output_folder else videos_of(run.path)) / NAME,
         n_steps=options.n_timesteps,
         fps=options.fps,
         seed=options.seed,
         deterministic=chosen_determinism(options),
+        look=chosen_look(options),
         with_gif=not options.no_gif,
         loading={
             "device": "cpu" if options.device == "auto" else options.device,

@@ -60,6 +60,7 @@ class Outcome:
     :param returns: of the episodes that ended in it
     :param complete: whether the episode was recorded to its end
     :param reason: why there is no video, or no preview
+    :param remarks: what the user should know, such as what is missing to draw
     """
 
     order: Order
@@ -68,6 +69,7 @@ class Outcome:
     returns: tuple[float, ...] = ()
     complete: bool = False
     reason: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class EpisodeFilm:
             return not order.cut.exists()
 
         agent = self.load(order.model)
+        remarks: list[str] = []
         beat(0)
         made = record(
             agent,
@@ -107,6 +110,7 @@ class EpisodeFilm:
             n_steps=self.n_steps,
             seed=self.seed,
             deterministic=self.deterministic,
+            say=remarks.append,
             on_progress=goes_on,
         )
         preview, reason = None, ""
@@ -116,7 +120,7 @@ class EpisodeFilm:
             except (RLExperimentsError, OSError) as error:
                 reason = f"no small GIF of it can be made: {error}"
         returns = tuple(episode.total_reward for episode in made.episodes)
-        return Outcome(order, made.path, preview, returns, made.complete, reason)
+        return Outcome(order, made.path, preview, returns, made.complete, reason, tuple(remarks))
 
 
 class BackgroundRecorder:

@@ -15,7 +15,9 @@ from rl_experiments.core.files import replacing
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.progress import progress_bar
 from rl_experiments.recording.composing import tiled
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.performing import Part, Performer
+from rl_experiments.recording.pictures import say_aside
 from rl_experiments.recording.resizing import write_gif
 from rl_experiments.recording.video import FrameWriter, RecordingError, open_writer, playable_path
 from rl_experiments.runs import Run, load_agent
@@ -90,6 +92,7 @@ def record_comparison(
     fps: float | None = None,
     seed: int = 0,
     deterministic: bool | None = None,
+    look: Look | None = None,
     with_gif: bool = True,
     loading: Mapping[str, Any] | None = None,
     show_progress: bool = False,
@@ -106,6 +109,7 @@ def record_comparison(
     :param fps: frames per second; if None, real time
     :param seed: of each episode
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :param look: size and quality of the pictures; if None, those of the environment
     :param with_gif: whether to write a GIF beside it
     :param loading: further arguments of :func:`rl_experiments.load_agent`
     :param tell: told of each agent that cannot be shown
@@ -118,10 +122,11 @@ def record_comparison(
     labels = [label_of(which) for which in models]
     interruption = Interruption()
     with interruption.listening(), contextlib.ExitStack() as stack:
-        performers = []
+        performers: list[Performer] = []
         for which in models:
             load = functools.partial(load_agent, run, which, **{"device": "cpu", **(loading or {})})
-            performers.append(Performer(Part(load, n_steps, seed, deterministic)))
+            say = _say_nothing if performers else say_aside  # what is missing to draw is missing for all
+            performers.append(Performer(Part(load, n_steps, seed, deterministic, look, say)))
             stack.callback(performers[-1].close)
         cast = _without_failed(performers, labels, tell)
         if not cast:
@@ -143,6 +148,10 @@ def record_comparison(
     gif = _gif_of(final, tell) if with_gif else None
     shown = tuple((label, performer.total) for label, performer in cast.items())
     return Comparison(final, gif, n_frames, rate, shown)
+
+
+def _say_nothing(text: str) -> None:
+    """For all but one of those that would say the same."""
 
 
 def unused_path(path: Path) -> Path:

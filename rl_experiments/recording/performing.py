@@ -13,7 +13,8 @@ import numpy as np
 from rl_experiments.core.isolation import Beat, ChildProcess, can_isolate
 from rl_experiments.evaluation.evaluating import recipe_of
 from rl_experiments.recording.composing import dimmed
-from rl_experiments.recording.pictures import frames_per_second
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.pictures import frames_per_second, say_aside
 from rl_experiments.recording.recorder import act, staged
 from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.runs import LoadedAgent
@@ -32,12 +33,16 @@ class Part:
     :param n_steps: longest length
     :param seed: of the episode
     :param deterministic: the most probable actions instead of samples; if None, as the zoo decides
+    :param look: size and quality of the pictures
+    :param say: takes what the user should know, such as what is missing to draw
     """
 
     load: Callable[[], LoadedAgent]
     n_steps: int
     seed: int
     deterministic: bool | None
+    look: Look | None = None
+    say: Callable[[str], None] = say_aside
 
 
 class Performer:
@@ -129,7 +134,7 @@ def _perform(part: Part, sender: Connection, receiver: Connection | None, beat: 
     with sender:
         agent = part.load()
         recipe = recipe_of(agent, None)
-        scene = Scene()
+        scene = Scene(look=part.look, say=part.say)
         with staged(agent, recipe, scene, 1, part.seed) as env:
             handover = _Handover(sender, frames_per_second(recipe, env.get_attr("metadata")[0]))
             act(agent, env, scene, handover, recipe, part.n_steps, None, part.deterministic, on_progress=beat)

@@ -91,6 +91,7 @@ class TrainingVideos:
         self.written: list[str] = []
         """Names of the files that this run wrote and that are still there, the oldest first."""
         self.on_video: list[Tell] = []
+        self._told: list[str] = []
         self._closed = False
         self._looked = 0.0
         self._waited_for: Order | None = None
@@ -202,6 +203,10 @@ class TrainingVideos:
         if outcome.video is None:
             to_stderr(f"No video at {steps} steps: {outcome.reason}")
             return
+        for remark in outcome.remarks:
+            if remark not in self._told:
+                self._told.append(remark)
+                to_stderr(remark)
         path = self.folder / outcome.video.name
         outcome.video.replace(path)
         self.written = [name for name in self.written if name != path.name] + [path.name]
