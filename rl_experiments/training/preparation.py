@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,13 @@ from rl_experiments.core.symbols import Trust, remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
-from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters, resolve
+from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters
 from rl_experiments.training.early_stopping import check_stopping, remarks_on_stopping
-from rl_experiments.training.rehearsal import rehearse
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
-from rl_experiments.training.synthetic import SyntheticVecEnv
-from rl_experiments.training.videos import check_videos
+
+if TYPE_CHECKING:
+    from rl_experiments.training.synthetic import SyntheticVecEnv
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def prepare(
         raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
     _check_numbers(experiment)
     check_stopping(experiment)
+    _check_video_limits(experiment)
     _check_surroundings(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
@@ -111,6 +112,9 @@ def prepare(
         from rl_experiments.training.tables.preparation import prepare_table
 
         return prepare_table(experiment, algorithm, hyperparameters, trust)
+    from rl_experiments.training.rehearsal import rehearse
+    from rl_experiments.training.resolving import resolve
+
     # Trials of a study fail one by one, without an end to the study.
     tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(
@@ -132,7 +136,10 @@ def prepare(
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
         rehearse(configuration, synthetic)
-        check_videos(experiment, configuration)
+        if experiment.video_freq > 0:
+            from rl_experiments.training.videos import check_drawing
+
+            check_drawing(experiment, configuration)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:
             remember_use(f"{package}.*")
@@ -171,6 +178,16 @@ def _check_numbers(experiment: Experiment) -> None:
         raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
     n_envs = experiment.n_eval_envs
     check_environments(f"n_eval_envs {n_envs}", n_envs, experiment.vec_env == "subproc")
+
+
+def _check_video_limits(experiment: Experiment) -> None:
+    keep, freq = experiment.keep_videos, experiment.video_freq
+    if keep is not None and keep < 1:
+        raise ConfigurationError(f"keep_videos must be at least 1, but got {keep}")
+    if keep is not None and freq <= 0:
+        raise ConfigurationError(
+            f"keep_videos {keep} limits the videos, and video_freq {freq} makes none. Expected --video-freq above 0"
+        )
 
 
 def _check_surroundings(experiment: Experiment) -> None:

@@ -36,21 +36,12 @@ _NAME = re.compile(r"training-\d+-steps\.\w+")
 Tell = Callable[[Outcome], None]
 
 
-def check_videos(experiment: Experiment, configuration: Configuration) -> None:
+def check_drawing(experiment: Experiment, configuration: Configuration) -> None:
     """
-    Draw one picture, where videos are asked for, before time is spent on the training.
+    Draw one picture before time is spent on the training.
 
-    :raises ConfigurationError: if they cannot be made
+    :raises ConfigurationError: if that fails
     """
-    if experiment.keep_videos is not None and experiment.keep_videos < 1:
-        raise ConfigurationError(f"keep_videos must be at least 1, but got {experiment.keep_videos}")
-    if experiment.keep_videos is not None and experiment.video_freq <= 0:
-        raise ConfigurationError(
-            f"keep_videos {experiment.keep_videos} limits the videos, and video_freq {experiment.video_freq} makes"
-            " none. Expected --video-freq above 0"
-        )
-    if experiment.video_freq <= 0:
-        return
     reason = try_frame(configuration.evaluation_recipe)
     if reason is not None:
         raise ConfigurationError(

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.tabular.compiled import CompiledLearner
 from rl_experiments.algorithms.tabular.learning import Learner
@@ -20,8 +20,13 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
-from rl_experiments.training.early_stopping import EarlyStopping
-from rl_experiments.training.session import TrainingResult, continue_configuration, resume_command, write_configuration
+from rl_experiments.training.early_stopping import StoppingRules
+from rl_experiments.training.run_files import (
+    TrainingResult,
+    continue_configuration,
+    resume_command,
+    write_configuration,
+)
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
@@ -29,7 +34,9 @@ from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
-from rl_experiments.training.videos import TrainingVideos
+
+if TYPE_CHECKING:
+    from rl_experiments.training.videos import TrainingVideos
 
 _BETWEEN_WRITES = 1.0
 """Seconds between two times that files are written: an evaluation over a table takes less than the disk."""
@@ -65,8 +72,8 @@ class TableTraining:
         self._learner = self._make_learner()
         self._evaluations = TableEvaluations(self._prepared, run, stop)
         experiment = self.experiment
-        self._stopping = EarlyStopping(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._video_due = Due(experiment.video_freq)
+        self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._checkpoints = TableCheckpoints(
             run,
@@ -141,7 +148,7 @@ class TableTraining:
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice, facts)
         self._log = EpisodeLog(self.run.path / "0.monitor.csv", self.experiment.env, self._start is not None)
-        self._stopping._on_training_start()
+        self._stopping.begin()
         self._written_at = time.monotonic()
 
     def _go_on(self, facts: dict[str, Any]) -> None:
@@ -162,7 +169,7 @@ class TableTraining:
         return (
             self._stop.signal is None
             and stopping.reason is None
-            and (not stopping.has_limits or stopping._on_step())
+            and (not stopping.has_limits or stopping.goes_on())
             and not self._prepared.budget.is_spent(self._learner.episode, self._learner.steps)
         )
 
@@ -189,6 +196,8 @@ class TableTraining:
         experiment, seeds = self.experiment, self._settings.eval_seed
         if experiment.video_freq <= 0:
             return None
+        from rl_experiments.training.videos import TrainingVideos
+
         seed = seeds[0] if seeds else None
         videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, seed)
         videos.on_video.append(lambda _: self._write_results())
