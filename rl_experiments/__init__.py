@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rl_experiments.envs import EnvironmentRecipe
     from rl_experiments.evaluation import Evaluation, evaluate
     from rl_experiments.hub import Publication, publish
-    from rl_experiments.recording import ImageSequence, Recording, record, record_frames
+    from rl_experiments.recording import ImageSequence, Look, Recording, record, record_frames
     from rl_experiments.recording.frame_callback import FrameCallback
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
@@ -44,6 +44,7 @@ _HOMES = {
     "FrameCallback": "recording.frame_callback",
     "ImageSequence": "recording",
     "LoadedAgent": "runs",
+    "Look": "recording",
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
@@ -65,6 +66,7 @@ __all__ = [
     "FrameCallback",
     "ImageSequence",
     "LoadedAgent",
+    "Look",
     "Publication",
     "RLExperimentsError",
     "Recording",

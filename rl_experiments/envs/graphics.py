@@ -38,7 +38,7 @@ _VARIABLES = (
     "__EGL_VENDOR_LIBRARY_FILENAMES",
     "CUDA_VISIBLE_DEVICES",
 )
-_TINY = '<mujoco><worldbody><light pos="0 0 3"/><geom size=".5" rgba="1 0 0 1"/></worldbody></mujoco>'
+_TINY = '<mujoco><worldbody><light pos="0 0 3"/><geom size="1" rgba="1 0 0 1"/></worldbody></mujoco>'
 _INSTALLERS = (
     ("apt-get", "apt-get install -y libegl1 libgl1"),
     ("dnf", "dnf install -y mesa-libEGL mesa-libGL mesa-dri-drivers"),
@@ -120,7 +120,7 @@ def why_not(backend: str | None) -> str | None:
     try:
         painter = Painter(model, backend, 32, 32, fast=True)
         try:
-            red, green, _ = painter.draw(data)[16, 16].tolist()
+            red, green, _ = painter.draw(model, data, mujoco.MjvCamera())[16, 16].tolist()
         finally:
             painter.close()
     except (PainterError, OSError) as error:

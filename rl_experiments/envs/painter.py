@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.core.processes import end_with_parent, widen_pipe
-from rl_experiments.envs.painter_process import shared_arrays
+from rl_experiments.envs.painter_process import packed_view, shared_arrays
 
 _PROGRAM = Path(__file__).with_name("painter_process.py")
-FIRST_PATIENCE, PATIENCE = 15.0, 30.0
+FIRST_PATIENCE, PATIENCE = 25.0, 60.0
 """Seconds until it draws, and for each picture; then it hangs."""
 _LONGEST_REASON = 200
 
@@ -35,7 +35,6 @@ class Painter:
     :param backend: ``egl``, ``osmesa`` or ``glfw``; None is what MuJoCo takes by itself
     :param width: of the pictures, in pixels
     :param height: of the pictures, in pixels
-    :param camera: attributes of an ``MjvCamera``
     :param fast: without antialiasing, shadows and reflections; if None, where the CPU draws
     :param visual_options: flags of an ``MjvOption``
     :param max_geom: most bodies in a picture
@@ -49,12 +48,12 @@ class Painter:
         width: int,
         height: int,
         *,
-        camera: dict[str, Any] | None = None,
         fast: bool | None = None,
         visual_options: dict[int, bool] | None = None,
         max_geom: int = 1000,
     ) -> None:
-        self.backend, self._model, self._shape = backend, model, (height, width, 3)
+        self.backend, self._shape = backend, (height, width, 3)
+        self.works = True
         self._whole = bool(visual_options)  # contacts, say, of which a picture has none otherwise
         # Its words are asked for when it has ended; a pipe that nobody empties would block it.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115
@@ -74,7 +73,6 @@ class Painter:
             "width": width,
             "height": height,
             "fast": fast,
-            "camera": camera or {},
             "visual_options": visual_options or {},
             "max_geom": max_geom,
             "whole": self._whole,
@@ -87,15 +85,21 @@ class Painter:
             raise
         self.renderer, self.on_cpu, self.fast = facts["renderer"], facts["on_cpu"], facts["fast"]
 
-    def draw(self, data: Any) -> np.ndarray:
+    def draw(self, model: Any, data: Any, camera: Any) -> np.ndarray:
         """
-        :param data: the ``mujoco.MjData`` of the model
+        :param model: the model, or another one that was made alike
+        :param data: its ``mujoco.MjData``
+        :param camera: an ``MjvCamera``
         :return: shape (height, width, 3), uint8
         """
-        parts = [pickle.dumps(data)] if self._whole else [a.tobytes() for a in shared_arrays(self._model, data)]
-        state = b"".join(parts)
-        self._send(len(state).to_bytes(8, "little") + state)
-        return np.frombuffer(self._receive(PATIENCE), np.uint8).reshape(self._shape)[::-1]
+        parts = [pickle.dumps(data)] if self._whole else [a.tobytes() for a in shared_arrays(model, data)]
+        state = b"".join([packed_view(camera), *parts])
+        try:
+            self._send(len(state).to_bytes(8, "little") + state)
+            return np.frombuffer(self._receive(PATIENCE), np.uint8).reshape(self._shape)[::-1]
+        except BaseException:  # the rest of an answer would be taken for the next picture
+            self.works = False
+            raise
 
     def close(self) -> None:
         """End the process."""
@@ -144,6 +148,36 @@ class Painter:
         self._words.seek(0)
         lines = self._words.read().decode("utf-8", "replace").strip().splitlines()
         return _short(f"its process ended ({self._process.returncode}{': ' + lines[-1] if lines else ''})")
+
+
+class SharedPainters:
+    """Painters, each for all environments that would be drawn alike: several in one picture need one process."""
+
+    def __init__(self) -> None:
+        self._painters: dict[bytes, tuple[Painter, int]] = {}
+
+    def borrow(self, model: Any, backend: str | None, width: int, height: int, **look: Any) -> Painter:
+        """
+        The parameters are those of :class:`Painter`.
+
+        :raises PainterError: if this backend does not work here
+        """
+        key = pickle.dumps((model, backend, width, height, os.getpid(), sorted(look.items())))
+        painter, users = self._painters.get(key, (None, 0))
+        if painter is None or not painter.works:
+            painter, users = Painter(model, backend, width, height, **look), 0
+        self._painters[key] = (painter, users + 1)
+        return painter
+
+    def give_back(self, painter: Painter) -> None:
+        """End it, if nobody else needs it."""
+        for key, (known, users) in list(self._painters.items()):
+            if known is painter:
+                if users > 1:
+                    self._painters[key] = (painter, users - 1)
+                    return
+                del self._painters[key]
+        painter.close()
 
 
 def environment_for(backend: str | None) -> dict[str, str]:

@@ -28,6 +28,9 @@ MODEL_FIELDS = (
     *("skin_rgba", "cam_fovy", "light_diffuse", "light_ambient"),
 )
 """What environments change from one episode to the next to vary their looks."""
+_ANGLES = ("distance", "azimuth", "elevation")
+_VIEW = (*_ANGLES, "type", "fixedcamid", "trackbodyid", "orthographic")
+VIEW_BYTES = 8 * (len(_VIEW) + 3)
 _ON_A_CPU = ("llvmpipe", "softpipe", "swrast", "software rasterizer", "osmesa")
 
 
@@ -37,13 +40,18 @@ def shared_arrays(model: Any, data: Any) -> list[np.ndarray]:
     return [array for array in found if isinstance(array, np.ndarray) and array.size]
 
 
-def set_camera(camera: Any, values: dict[str, Any]) -> None:
-    """Give an ``MjvCamera`` these attributes."""
-    for name, value in values.items():
-        if name == "lookat":
-            camera.lookat[:] = value
-        else:
-            setattr(camera, name, value)
+def packed_view(camera: Any) -> bytes:
+    """:return: an ``MjvCamera`` as numbers, which :func:`set_view` reads"""
+    return np.array([float(getattr(camera, name, 0)) for name in _VIEW] + list(camera.lookat)).tobytes()
+
+
+def set_view(camera: Any, packed: bytes) -> None:
+    """Give an ``MjvCamera`` what another one has."""
+    numbers = np.frombuffer(packed)
+    for name, value in zip(_VIEW, numbers, strict=False):
+        if hasattr(camera, name):
+            setattr(camera, name, float(value) if name in _ANGLES else int(value))
+    camera.lookat[:] = numbers[len(_VIEW) :]
 
 
 def quicken(model: Any) -> None:
@@ -59,7 +67,6 @@ class _Drawing:
         width: int,
         height: int,
         fast: bool | None,
-        camera: dict[str, Any],
         visual_options: dict[int, bool],
         max_geom: int,
         whole: bool,
@@ -85,7 +92,6 @@ class _Drawing:
             self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         self._camera, self._options, self._nothing = mujoco.MjvCamera(), mujoco.MjvOption(), mujoco.MjvPerturb()
-        set_camera(self._camera, camera)
         for flag, value in visual_options.items():
             self._options.flags[flag] = value
         self._target = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_150)
@@ -96,12 +102,16 @@ class _Drawing:
         self._pixels = np.zeros((height, width, 3), np.uint8)
 
     def draw(self, state: bytes) -> np.ndarray:
-        """:return: the picture with its last row first, as OpenGL has it"""
+        """
+        :param state: where it is seen from, and what is seen
+        :return: the picture with its last row first, as OpenGL has it
+        """
         mujoco = self._mujoco
+        set_view(self._camera, state[:VIEW_BYTES])
         if self._whole:
-            self._data = pickle.loads(state)  # noqa: S301
+            self._data = pickle.loads(state[VIEW_BYTES:])  # noqa: S301
         else:
-            offset = 0
+            offset = VIEW_BYTES
             for array in self._arrays:
                 end = offset + array.nbytes
                 array[...] = np.frombuffer(state[offset:end], array.dtype).reshape(array.shape)

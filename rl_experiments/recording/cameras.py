@@ -9,7 +9,6 @@ import numpy as np
 _IMMOVABLE = 1e3
 """Damping with which a joint only carries what stands still, such as the base of a robot arm."""
 _SIZES_AWAY, _ELEVATION = 4.0, -20.0
-_VALUES = ("type", "fixedcamid", "trackbodyid", "distance", "azimuth", "elevation", "orthographic")
 
 
 def view_of(model: Any, data: Any, config: dict[str, Any] | None, camera_id: int | None, follows: bool) -> Any:
@@ -46,13 +45,6 @@ def view_of(model: Any, data: Any, config: dict[str, Any] | None, camera_id: int
     if "elevation" not in (config or {}):
         camera.elevation = _ELEVATION
     return camera
-
-
-def values_of(camera: Any) -> dict[str, Any]:
-    """:return: the attributes of an ``MjvCamera``, to be sent to another process"""
-    values = {name: float(getattr(camera, name)) for name in ("distance", "azimuth", "elevation")}
-    numbers = {name: int(getattr(camera, name)) for name in _VALUES if name not in values and hasattr(camera, name)}
-    return {**values, **numbers, "lookat": np.array(camera.lookat)}
 
 
 def find_walker(model: Any) -> int | None:

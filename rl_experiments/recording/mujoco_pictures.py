@@ -17,11 +17,12 @@ from rl_experiments.envs.graphics import (
     how_to_install,
     in_words,
 )
-from rl_experiments.envs.painter import Painter, PainterError
-from rl_experiments.recording.cameras import values_of, view_of
+from rl_experiments.envs.painter import Painter, PainterError, SharedPainters
+from rl_experiments.recording.cameras import view_of
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.schematic import Schematic
 
+_PAINTERS = SharedPainters()
 _SIZE = 480
 """Width and height of a picture where nobody chose any, in pixels; that of Gymnasium's environments."""
 
@@ -105,7 +106,7 @@ class PaintedRenderer:
             try:
                 if self._painter is None:
                     self._painter = self._next_painter(model)
-                return self._painter.draw(data)
+                return self._painter.draw(model, data, self._camera)
             except (PainterError, OSError) as error:
                 self._give_up_painter(error)
         return self._schematic.draw(data)
@@ -144,12 +145,11 @@ class PaintedRenderer:
             self._say(f"MUJOCO_GL={named[0]} does not draw here ({named[1]}): {known.backend} draws instead")
 
     def _paint_with(self, model: Any, backend: str | None) -> Painter:
-        return Painter(
+        return _PAINTERS.borrow(
             model,
             backend,
             self._width,
             self._height,
-            camera=values_of(self._camera),
             fast=self._look.fast,
             visual_options=self.original._vopt if hasattr(self.original, "_vopt") else None,
             max_geom=self._max_geom,
@@ -163,7 +163,7 @@ class PaintedRenderer:
         if self._painter is None:
             return  # said already
         backend = self._painter.backend
-        self._painter.close()
+        _PAINTERS.give_back(self._painter)
         self._painter = None
         self._failed[str(backend)] = str(error)
         forget_graphics()
@@ -171,7 +171,7 @@ class PaintedRenderer:
 
     def _drop(self) -> None:
         if self._painter is not None:
-            self._painter.close()
+            _PAINTERS.give_back(self._painter)
         self._painter = self._schematic = None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
-from rl_experiments.core.isolation import IsolatedError, run_isolated
+from rl_experiments.core.isolation import IsolatedError, describe_error, run_isolated
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.making import constructor_arguments
 from rl_experiments.envs.registry import find_spec
@@ -117,6 +117,10 @@ class Grabber:
         return taken
 
 
+class PicturesEndedError(RecordingError):
+    """An environment that was drawn cannot be drawn any more; the message says why."""
+
+
 class PictureSource(Protocol):
     """Called for a picture of the present; whatever it gives is for :func:`as_picture`."""
 
@@ -150,6 +154,7 @@ class _GrabbingWrapper(gym.Wrapper):
         self._grabber = grabber
         self._source = source
         self._look = look
+        self._draws = False
 
     def reset(self, **kwargs: Any) -> Any:
         result = self.env.reset(**kwargs)
@@ -168,12 +173,21 @@ class _GrabbingWrapper(gym.Wrapper):
     def _grab(self) -> None:
         if not self._grabber.is_awake:
             return
-        frame = self._source()
-        if isinstance(frame, list) and frame:
-            frame = frame[-1]
-        picture = as_picture(frame)
+        picture = self._picture()
+        self._draws = True
         self._look.check(picture)
         self._grabber.frames.append(self._look.enlarged(picture))
+
+    def _picture(self) -> np.ndarray:
+        try:
+            frame = self._source()
+            if isinstance(frame, list) and frame:
+                frame = frame[-1]
+            return as_picture(frame)
+        except (Exception, SystemExit) as error:  # renderers raise anything
+            if not self._draws:
+                raise
+            raise PicturesEndedError(describe_error(error)) from error
 
 
 def as_picture(frame: Any) -> np.ndarray:

@@ -21,7 +21,13 @@ from rl_experiments.evaluation.statistics import Episode, Evaluation
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.overlay import overlay_of
-from rl_experiments.recording.pictures import frames_per_second, picture_recipe, prepare_for, say_aside
+from rl_experiments.recording.pictures import (
+    PicturesEndedError,
+    frames_per_second,
+    picture_recipe,
+    prepare_for,
+    say_aside,
+)
 from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
@@ -100,6 +106,7 @@ def record(
         raise ConfigurationError("grid shows one episode of each environment: it does not go across episodes")
     final = playable_path(Path(path))
     scene = Scene(look=look, say=say)
+    played: Evaluation | None = None
     with staged(agent, recipe, scene, grid or 1, seed) as env:
         rate = fastest(final, fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0]))
         with replacing(final) as temporary:
@@ -109,7 +116,7 @@ def record(
             else:
                 scene.wants = lambda env_index, episode, step: episode == 1
                 film = TiledFilm(temporary, rate, decorate, [f"seed {(seed + index) % 2**32}" for index in range(grid)])
-            with closing(film):
+            with closing(film), ending_with_pictures(film, recipe, say):
                 played = act(
                     agent,
                     env,
@@ -123,7 +130,8 @@ def record(
                     on_progress,
                     on_moments,
                 )
-    episodes = _first_of_each(played.episodes) if grid is not None else played.episodes
+    ended = played.episodes if played is not None else ()
+    episodes = _first_of_each(ended) if grid is not None else ended
     return Recording(final, film.n_frames, rate, film.width, film.height, film.complete, episodes)
 
 
@@ -203,6 +211,17 @@ def closing(film: Film) -> Iterator[None]:
         film.abandon()
         raise
     film.close()
+
+
+@contextmanager
+def ending_with_pictures(film: Film, recipe: EnvironmentRecipe, say: Callable[[str], None]) -> Iterator[None]:
+    """Let a film end, and not fail, when its environment cannot be drawn any more."""
+    try:
+        yield
+    except PicturesEndedError as error:
+        if not film.n_frames:
+            raise
+        say(f"{recipe.env_id} cannot be drawn any more ({error}): the video ends there")
 
 
 def _first_of_each(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:

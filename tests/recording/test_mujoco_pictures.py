@@ -15,9 +15,8 @@ import pytest
 
 from rl_experiments import EnvironmentRecipe, load_agent, record
 from rl_experiments.core.errors import ConfigurationError
-from rl_experiments.envs import graphics
+from rl_experiments.envs import graphics, painter
 from rl_experiments.envs.graphics import choose_graphics
-from rl_experiments.recording import mujoco_pictures
 from rl_experiments.recording.cameras import find_walker, view_of
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import picture_source
@@ -188,12 +187,12 @@ def test_a_renderer_that_crashes_does_not_end_the_video(
 ) -> None:
     painters: list[Any] = []
 
-    class Watched(mujoco_pictures.Painter):
+    class Watched(painter.Painter):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             painters.append(self)
 
-    monkeypatch.setattr(mujoco_pictures, "Painter", Watched)
+    monkeypatch.setattr(painter, "Painter", Watched)
     if not others:
         monkeypatch.setattr(graphics, "BACKENDS", (str(choose_graphics().backend),))
         graphics._choose.cache_clear()

@@ -179,3 +179,11 @@ def test_pictures_of_mujoco_show_the_robot(tmp_path: Path) -> None:
     result = record(Constant([0.1, 0.1, 0.1]), tmp_path / "replay.mp4", recipe, n_steps=10)  # type: ignore[arg-type]
     frames = decoded(result.path)[1]
     assert frames.std() > 5
+
+
+def test_an_environment_that_cannot_be_drawn_any_more_ends_its_video(tmp_path: Path) -> None:
+    said: list[str] = []
+    result = _record(tmp_path / "replay.mp4", _recipe("ToyFades-v0"), say=said.append)
+    assert len(decoded(result.path)[1]) == result.n_frames == 5
+    assert not result.complete
+    assert "the lamp went out" in said[0]

@@ -235,6 +235,15 @@ class Restless(Line):
         return super().reset(seed=seed)
 
 
+class Fades(Line):
+    """The line that is drawn five times, and never again."""
+
+    def render(self) -> Any:
+        if self.steps >= 5:
+            raise OSError("the lamp went out")
+        return super().render()
+
+
 class OnlyHere(Line):
     """The line that cannot be made in a process that another one started."""
 
@@ -270,6 +279,7 @@ for _class in (
     Endless,
     Invisible,
     OnlyHere,
+    Fades,
     Fate,
     Restless,
 ):
