@@ -12,6 +12,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.recording.images import ImageFolder, Selection
 from rl_experiments.recording.scene import Moment, Scene
 
@@ -125,6 +126,7 @@ class _Watch:
     """Watches one environment, in place, for whoever holds it."""
 
     def __init__(self, env: gym.Env) -> None:
+        prepare_offscreen_rendering(env.spec.entry_point if env.spec is not None else None)
         self._env, self._scene = env, Scene()
         original = _Original(env)
         watcher = self._scene.wrap(original)
