@@ -829,7 +829,7 @@ def recording(name: str, plan: Plan) -> Iterator[Row]:
 def timed_child(arguments: Sequence[str], env: Mapping[str, str], plan: Plan) -> tuple[float, float, str]:
     """:return: seconds, seconds of processor time with all that it started, and what it printed"""
     begin, before = time.perf_counter(), os.times()
-    done = run_child(arguments, env, plan.folder)
+    done = run_child(arguments, env, plan.folder, limit=CHILD_LIMIT * 6)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     if done.returncode:

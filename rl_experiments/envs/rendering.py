@@ -37,7 +37,11 @@ def prepare_offscreen_rendering(entry_point: object = None) -> None:
         from rl_experiments.envs.graphics import choose_graphics, is_installed
 
         if is_installed():
-            _set_backend(choose_graphics().backend)
+            found = choose_graphics()
+            if found.unusable_setting and found.backend:
+                named, reason = found.unusable_setting
+                print(f"MUJOCO_GL={named} does not draw here ({reason}): {found.backend} does", file=sys.stderr)
+            _set_backend(found.backend)
 
 
 def may_use_mujoco(entry_point: object) -> bool:

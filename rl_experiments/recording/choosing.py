@@ -148,7 +148,8 @@ def _first_of(takes: Sequence[Take], sign: int) -> Take:
 
 
 def _note(take: Take, count: int, sign: int) -> str:
-    return f"the {'best' if sign > 0 else 'worst'} of {count} episodes: number {take.number}, seed {take.seed}, return {take.total:.2f}"
+    word = "best" if sign > 0 else "worst"
+    return f"the {word} of {count} episodes: number {take.number}, seed {take.seed}, return {take.total:.2f}"
 
 
 def _placed(recording: Recording | ImageSequence, folder: Path, note: str) -> Recording | ImageSequence:

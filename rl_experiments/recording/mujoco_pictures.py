@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 
 from rl_experiments.envs.graphics import (
-    Graphics,
     candidates,
     choose_graphics,
     forget_graphics,
@@ -132,17 +131,11 @@ class PaintedRenderer:
 
     def _order(self) -> list[str | None]:
         known = choose_graphics()
-        self._tell(known)
         # What was found with a small picture comes first; a large one may still be too much for it.
         found = [known.backend] if known.works else []
         rest = [backend for backend in candidates() if backend not in found and str(backend) not in known.failed]
         self._failed.update({name: reason for name, reason in known.failed.items() if name not in self._failed})
         return [backend for backend in [*found, *rest] if str(backend) not in self._failed]
-
-    def _tell(self, known: Graphics) -> None:
-        named = known.unusable_setting
-        if named and known.works and named[0] not in self._failed:
-            self._say(f"MUJOCO_GL={named[0]} does not draw here ({named[1]}): {known.backend} draws instead")
 
     def _paint_with(self, model: Any, backend: str | None) -> Painter:
         return _PAINTERS.borrow(

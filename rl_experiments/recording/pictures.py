@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.isolation import IsolatedError, describe_error, run_isolated
 from rl_experiments.envs import EnvironmentRecipe, make_envs
 from rl_experiments.envs.making import constructor_arguments
@@ -67,7 +69,8 @@ def _draw_one(recipe: EnvironmentRecipe, look: Look | None) -> None:
     # What is missing to draw is said when the video is made.
     env = make_envs(picture_recipe(recipe), 1, 0, outermost=Grabber(look, lambda _: None).wrap)
     try:
-        env.reset()
+        with contextlib.suppress(ConfigurationError):  # a size that it cannot draw is said when the recording begins
+            env.reset()
     finally:
         env.close()
 
@@ -107,6 +110,8 @@ class Grabber:
         self._say = say
         self.is_awake = True
         """Whether the next frame is collected."""
+        self.on_end: Callable[[PicturesEndedError], None] | None = None
+        """Called in place of the error when the environment cannot be drawn any more."""
 
     def wrap(self, env: gym.Env) -> gym.Env:
         return _GrabbingWrapper(env, self, picture_source(env, self._look, self._say), self._look)
@@ -173,7 +178,13 @@ class _GrabbingWrapper(gym.Wrapper):
     def _grab(self) -> None:
         if not self._grabber.is_awake:
             return
-        picture = self._picture()
+        try:
+            picture = self._picture()
+        except PicturesEndedError as error:
+            if self._grabber.on_end is None:
+                raise
+            self._grabber.on_end(error)
+            return
         self._draws = True
         self._look.check(picture)
         self._grabber.frames.append(self._look.enlarged(picture))

@@ -11,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.monitor import Monitor
 
 from rl_experiments.recording.looks import Look
-from rl_experiments.recording.pictures import Grabber, say_aside
+from rl_experiments.recording.pictures import Grabber, PicturesEndedError, say_aside
 
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of what is played without being drawn."""
@@ -58,6 +58,8 @@ class Scene:
         """Called with the first moment, before anything is stepped."""
         self.wants: Callable[[int, int, int], bool] = lambda env_index, episode, step: True
         """Which moments need a picture; the first one has one in any case."""
+        self.on_end: Callable[[PicturesEndedError], None] | None = None
+        """Called when an environment cannot be drawn any more; if None, that is an error."""
         self._watchers: list[_Watcher] = []
 
     def wrap(self, env: gym.Env) -> gym.Env:
@@ -123,6 +125,7 @@ class _Watcher(gym.Wrapper):
 
     def _wake(self, episode: int, step: int) -> None:
         if self._grabber is not None:
+            self._grabber.on_end = self._scene.on_end
             self._grabber.is_awake = (episode, step) == (1, 0) or self._scene.wants(self._index, episode, step)
 
     def _picture(self) -> np.ndarray:

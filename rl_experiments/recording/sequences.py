@@ -16,7 +16,7 @@ from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, ending_recipe,
 from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.images import ImageFolder, Selection
 from rl_experiments.recording.looks import Look
-from rl_experiments.recording.pictures import ATARI_HZ, frames_per_second, say_aside
+from rl_experiments.recording.pictures import ATARI_HZ, PicturesEndedError, frames_per_second, say_aside
 from rl_experiments.recording.recorder import OnMoments, OnProgress, act, decoration, staged
 from rl_experiments.recording.scene import Scene
 from rl_experiments.recording.video import RecordingError
@@ -133,10 +133,14 @@ def record_frames(
             episodes += played.episodes
             if stopped:
                 break
-    except BaseException:
+    except BaseException as error:
+        unfinished = None
         if images is not None:
             with contextlib.suppress(Exception):  # what went wrong first is what counts
-                images.finish(is_whole=False)
+                unfinished = images.finish(is_whole=False)
+        if isinstance(error, PicturesEndedError) and unfinished is not None:
+            why = f"{plan.recipe.env_id} cannot be drawn any more ({error})"
+            raise RecordingError(f"{why}: the images before that are in {unfinished}") from error
         raise
     assert images is not None
     kept = images.finish(is_whole=not stopped)

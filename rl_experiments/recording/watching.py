@@ -15,7 +15,13 @@ from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.evaluation.playing import Step
 from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.film import Film
-from rl_experiments.recording.pictures import frames_per_second, picture_recipe, prepare_for, say_aside
+from rl_experiments.recording.pictures import (
+    PicturesEndedError,
+    frames_per_second,
+    picture_recipe,
+    prepare_for,
+    say_aside,
+)
 from rl_experiments.recording.recorder import Recording, decoration
 from rl_experiments.recording.scene import Moment, Scene
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
@@ -52,6 +58,7 @@ class VideoCamera:
         self._films: list[Film] = []
         self._places: list[ExitStack] = []
         self._rate = 0.0
+        self._has_ended = False
         self._episodes: list[Episode] = []
         self.recordings: list[Recording] = []
         """The videos, when the context has ended."""
@@ -78,6 +85,7 @@ class VideoCamera:
     def begin(self, env: VecEnv) -> None:
         assert self._recipe is not None
         self._scene.wants = self._wants
+        self._scene.on_end = self._end
         real_time = frames_per_second(self._recipe, env.get_attr("metadata")[0])
         self._rate = fastest(self._paths[0], real_time)
         decorate = decoration(env, self._overlay)
@@ -97,12 +105,17 @@ class VideoCamera:
 
     def _film(self, moments: Sequence[Moment]) -> None:
         for moment in moments:
-            if self._wants(moment.env_index, moment.episode, moment.step):
+            if moment.picture.size and self._wants(moment.env_index, moment.episode, moment.step):
                 self._films[moment.env_index].add([moment])
 
     def _wants(self, env_index: int, episode: int, step: int) -> bool:
         share = self._shares[env_index]
-        return self.failure is None and (share is None or episode <= share)
+        return self.failure is None and not self._has_ended and (share is None or episode <= share)
+
+    def _end(self, error: PicturesEndedError) -> None:
+        if not self._has_ended:
+            self._say(f"It cannot be drawn any more ({error}): the video ends there")
+        self._has_ended = True
 
     def _finish(self, index: int, film: Film, place: ExitStack) -> None:
         if self.failure is None and film.n_frames:
