@@ -119,7 +119,7 @@ def test_what_would_give_no_images_is_refused(tmp_path: Path) -> None:
 def test_an_evaluation_that_breaks_off_leaves_what_it_has(tmp_path: Path) -> None:
     env = make_vec_env("toy_pictures:ToyPainted-v0", 1, env_kwargs={"fault": "error", "at": 4})
     frames = FrameCallback(tmp_path, env)
-    with pytest.raises(RuntimeError, match="the toy broke"):
+    with pytest.raises(RLExperimentsError, match="the toy broke"):
         _evaluate(env, 1, frames)
     frames.close()
     assert frames.folder == tmp_path / "frames.partial"

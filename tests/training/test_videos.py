@@ -80,21 +80,26 @@ def test_what_it_did_not_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("error", "RuntimeError: the toy broke"),
         ("death", "its process crashed (exit code 7)"),
-        ("pause", "nothing happened for 1 seconds"),
+        ("pause", "nothing happened for 3 seconds"),
     ],
 )
 def test_a_recorder_that_fails_costs_one_line(
     fault: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(background, "DEADLINE", 1.0)
+    monkeypatch.setattr(background, "DEADLINE", 3.0 if fault == "pause" else 60.0)
     result = _trained(tmp_path, 400, eval_env_kwargs={"fault": fault})
     assert (result.status, result.steps, _names(result.run)) == ("finished", 400, [])
     lines = [line for line in capfd.readouterr().err.splitlines() if "video" in line.lower()]
     assert len(lines) == 1
     assert lines[0].startswith("No video at 400 steps: ")
     assert reason in lines[0]
+
+
+def test_a_renderer_that_fails_ends_the_video_and_not_the_training(tmp_path: Path) -> None:
+    result = _trained(tmp_path, 400, eval_env_kwargs={"fault": "error"})
+    assert (result.status, _names(result.run)) == ("finished", ["training-400-steps.mp4"])
+    assert len(decoded(result.run.videos / "training-400-steps.mp4")[1]) == 4
 
 
 def test_tables_too(tmp_path: Path) -> None:
