@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train an agent, or tune its hyperparameters",
     "enjoy": "watch and score a trained agent",
     "record_video": "record videos of a trained agent",
+    "record_training": "record the agent at every checkpoint, side by side in one video",
     "push_to_hub": "publish a trained agent",
     "load_from_hub": "get a published agent back",
     "benchmark": "play every agent under a folder, and write a table of the scores",

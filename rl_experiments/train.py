@@ -48,6 +48,7 @@ def build_parser() -> Parser:
     )
     add_settings(tuning, Study)  # type: ignore[arg-type]
     parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time", "--save-every")
+    parser.mark_ours("--video-freq", "--keep-videos")
     parser.add_ours(
         "--resume",
         nargs="?",

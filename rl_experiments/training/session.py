@@ -19,6 +19,7 @@ from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.workers import reason_of
+from rl_experiments.recording.background import Outcome
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
@@ -51,7 +52,8 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
-from rl_experiments.training.tracking import run_name, start_wandb
+from rl_experiments.training.tracking import run_name, show_in_tensorboard, show_in_wandb, start_wandb
+from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
 class Training:
@@ -82,6 +84,7 @@ class Training:
         self._tracker: Any = None
         self._evaluation: PeriodicEvaluation | None = None
         self._progress: Progress | None = None
+        self._videos: TrainingVideos | None = None
         self._record: RunRecord | None = None
         self._stop = stop
         self._early_stopping = EarlyStopping(by_raising=self._ignores_callbacks)
@@ -90,6 +93,7 @@ class Training:
         self._again = again
         self._seconds_before = 0.0
         try:
+            self._start_videos()
             self._start_tracking()
             self.env = self._make_envs(self.configuration.n_envs, training=True)
             self.model = self._make_model()
@@ -164,12 +168,16 @@ class Training:
             print(self._how_to_go_on(resumable))
         elif number is not None:
             print(f"It has no checkpoint yet, and begins again with: {resume_command(self.run.path)}")
+        if self._videos is not None:
+            self._videos.finish()
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
         if self._progress is not None:
             self._progress.close()
+        if self._videos is not None:
+            self._videos.close()
         closing = [env.close for env in self._environments]
         if self._evaluators is not None:
             closing.append(self._evaluators.close)
@@ -261,6 +269,9 @@ class Training:
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
+        if self._videos is not None:
+            period = max(experiment.video_freq // steps_per_call, 1) * steps_per_call
+            around.append(PeriodicVideo(self._videos, period, save_with_statistics))
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
         record = KeepRecord(self._keep_record, self._evaluation)
         return [*around, *callbacks, record, stopper, self._checkpoints]
@@ -313,7 +324,11 @@ class Training:
 
     def _keep_record(self) -> None:
         assert self._record is not None
-        self._record.update(steps=int(self.model.num_timesteps), **self._scores())
+        self._record.update(steps=int(self.model.num_timesteps), **self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        """What of the run's record changes while it trains."""
+        return self._scores() if self._videos is None else {**self._scores(), "videos": self._videos.written}
 
     def _scores(self) -> dict[str, float | None]:
         return {} if self._evaluation is None else self._evaluation.scores
@@ -322,6 +337,8 @@ class Training:
         """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
         self._record = continue_configuration(self._prepared, self.run, done)
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
+        if self._videos is not None:
+            self._videos.remember(self._record.content.get("videos") or [])
         if self._start is None:
             self._on_restore()
 
@@ -382,7 +399,23 @@ class Training:
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
-        self._record.finish(status, reason, steps=steps, **self._scores())
+        self._record.finish(status, reason, steps=steps, **self._facts())
+
+    def _start_videos(self) -> None:
+        """First of all: the process that records shall have nothing of the training's."""
+        experiment = self.experiment
+        if experiment.video_freq <= 0:
+            return
+        shown = bool(experiment.tensorboard_log or experiment.track)
+        self._videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, previews=shown)
+        self._videos.on_video = [self._show, lambda _: self._keep_record()]
+
+    def _show(self, outcome: Outcome) -> None:
+        """A video that was made, in the trackers that are on."""
+        if outcome.preview is not None:
+            show_in_tensorboard(self.model.logger, outcome.preview, outcome.order.steps)
+        if self._tracker is not None and outcome.video is not None:
+            show_in_wandb(self._tracker, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
         experiment = self.experiment

@@ -65,6 +65,10 @@ class Experiment:
     save_every: float | None = option(None, "Write a checkpoint for --resume every so many minutes too.", parse=float)
     save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
     keep_last: int | None = option(None, "Keep only so many of the run's last checkpoints; all by default.", parse=int)
+    video_freq: int = option(-1, "Record a video of an evaluation episode every so many steps; never if negative.")
+    keep_videos: int | None = option(
+        None, "Keep only so many of the run's last videos of --video-freq; all by default.", parse=int
+    )
     stop_at_reward: float | None = option(None, "End when the mean return of an evaluation reaches this.", parse=float)
     patience: int | None = option(None, "End after so many evaluations in a row without a better one.", parse=int)
     max_time: float | None = option(None, "End after so many minutes of training.", parse=float)

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.tabular.compiled import CompiledLearner
 from rl_experiments.algorithms.tabular.learning import Learner
@@ -34,6 +34,9 @@ from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
+
+if TYPE_CHECKING:
+    from rl_experiments.training.videos import TrainingVideos
 
 _BETWEEN_WRITES = 1.0
 """Seconds between two times that files are written: an evaluation over a table takes less than the disk."""
@@ -65,9 +68,11 @@ class TableTraining:
         self._prepared = self._as_begun(prepared) if again else prepared
         self._choice, self._stop, self._start, self._again = choice, stop, start, again
         self._settings = prepared.settings
+        self._videos = self._start_videos()
         self._learner = self._make_learner()
         self._evaluations = TableEvaluations(self._prepared, run, stop)
         experiment = self.experiment
+        self._video_due = Due(experiment.video_freq)
         self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._checkpoints = TableCheckpoints(
@@ -113,7 +118,7 @@ class TableTraining:
 
     def close(self) -> None:
         """Release the environments and the log."""
-        for part in (self._learner, self._evaluations, self._log):
+        for part in (self._learner, self._evaluations, self._log, self._videos):
             if part is not None:
                 with contextlib.suppress(Exception, SystemExit):
                     part.close()
@@ -153,6 +158,9 @@ class TableTraining:
         self._record = continue_configuration(self._prepared, self.run, self._learner.steps)
         self._record.content.update(facts)
         self._record.write()
+        self._video_due.last = self._learner.steps
+        if self._videos is not None:
+            self._videos.remember(self._record.content.get("videos") or [])
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
         self._evaluations.write()
 
@@ -167,7 +175,8 @@ class TableTraining:
 
     def _advance(self) -> None:
         """To the next evaluation or model, or until a checkpoint is due."""
-        following = [due.next for due in self._dues.values() if due.next is not None]
+        dues = (*self._dues.values(), self._video_due)
+        following = [due.next for due in dues if due.next is not None]
         assert self._log is not None
         self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
         steps = self._learner.steps
@@ -180,6 +189,25 @@ class TableTraining:
             self._write_checkpoint()
         elif self._checkpoints.is_due:
             self._write_checkpoint()
+        if self._videos is not None:
+            self._record_video(self._videos, steps)
+
+    def _start_videos(self) -> TrainingVideos | None:
+        experiment, seeds = self.experiment, self._settings.eval_seed
+        if experiment.video_freq <= 0:
+            return None
+        from rl_experiments.training.videos import TrainingVideos
+
+        seed = seeds[0] if seeds else None
+        videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, seed)
+        videos.on_video.append(lambda _: self._write_results())
+        return videos
+
+    def _record_video(self, videos: TrainingVideos, steps: int) -> None:
+        if self._video_due.is_due(steps):
+            self._video_due.last = steps
+            videos.order(steps, lambda model, _: save_table(self._table(), model))
+        videos.look()
 
     def _table(self) -> Table:
         state = self._learner.state()
@@ -212,8 +240,13 @@ class TableTraining:
                 self._best = None
             self._evaluations.write()
             assert self._record is not None
-            self._record.update(steps=self._learner.steps, episodes=self._learner.episode, **self._evaluations.scores)
+            self._record.update(steps=self._learner.steps, episodes=self._learner.episode, **self._facts_of_now())
         self._written_at = time.monotonic()
+
+    def _facts_of_now(self) -> dict[str, Any]:
+        """What of the run's record changes while it trains."""
+        scores = self._evaluations.scores
+        return dict(scores) if self._videos is None else {**scores, "videos": self._videos.written}
 
     def _write_checkpoint(self) -> None:
         assert self._log is not None
@@ -247,6 +280,8 @@ class TableTraining:
             self._tell(status, reason)
         if number is not None:
             self._tell_how_to_resume()
+        if self._videos is not None:
+            self._videos.finish()
         return TrainingResult(self.run, table, status, steps, seconds, number, reason)
 
     def _compared(self, table: Table) -> dict[str, Any]:
@@ -310,7 +345,7 @@ class TableTraining:
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
-        scores = {**self._evaluations.scores, **found}
+        scores = {**self._facts_of_now(), **found}
         self._record.finish(status, reason, steps=steps, episodes=self._learner.episode, **scores)
 
 
