@@ -15,7 +15,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import options_of
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import Interrupted, StopRequest
-from rl_experiments.tuning.settings import Study
+from rl_experiments.tuning.settings import FLAGS_OF_OURS, Study
 
 LATEST = ""
 """Of ``--resume`` without a folder."""
@@ -47,7 +47,9 @@ def build_parser() -> Parser:
         help="Search for hyperparameters instead of training once.",
     )
     add_settings(tuning, Study)  # type: ignore[arg-type]
-    parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time", "--save-every")
+    parser.mark_ours(
+        "--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time", "--save-every", *FLAGS_OF_OURS
+    )
     parser.add_ours(
         "--resume",
         nargs="?",
@@ -121,7 +123,8 @@ def _tune(experiment: Experiment, study: Study, dry_run: bool) -> int:
     if dry_run:
         print(describe_study(experiment, study))
         return 0
-    return 130 if run_study(experiment, study).interrupted else 0
+    stopped_by = run_study(experiment, study, like_the_zoo=True).signal
+    return 0 if stopped_by is None else 128 + stopped_by
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.config.hyperparameters import NOISE_KEYS
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.training.settings import Experiment
+from rl_experiments.tuning.attributes import ALGORITHM, HYPERPARAMETERS, from_json
+from rl_experiments.tuning.confirming import best_trial
 from rl_experiments.tuning.planning import context_of, untuned_hyperparameters
-from rl_experiments.tuning.reporting import best_trial
 from rl_experiments.tuning.space import load_space
-from rl_experiments.tuning.storage import ALGORITHM, check_identity, load_study
-from rl_experiments.tuning.trials import HYPERPARAMETERS, from_json
+from rl_experiments.tuning.storage import check_identity, load_study
 
 
 def load_trial(
