@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,7 +174,7 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     _check_needs(space, context)
     example = prepare(experiment, (space.origin, space.sample(RandomSource(0), context)))
     n_evaluations = settings.n_evaluations or usual_evaluations(example.configuration.n_timesteps)
-    name = experiment.study_name or f"study_{folder_name(experiment.env)}_{int(time.time())}"
+    name = experiment.study_name or _new_name(experiment.env)
     plan = Plan(
         example.experiment, settings, untuned, example, space, n_evaluations, name, experiment.seed < 0, tuple(remarks)
     )
@@ -182,6 +183,11 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     for source in sources:
         check_sample(plan, source)
     return plan
+
+
+def _new_name(env_id: str) -> str:
+    """Of a study that nobody gave one."""
+    return f"study_{folder_name(env_id)}_{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:4]}"
 
 
 def usual_evaluations(n_timesteps: int) -> int:

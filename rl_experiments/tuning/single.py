@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from rl_experiments.core.errors import TrainingError
 from rl_experiments.core.isolation import Parent
 from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
+from rl_experiments.runs.folder import CHECKPOINTS
 from rl_experiments.training.experiment import run_experiment
 from rl_experiments.training.settings import Experiment
 from rl_experiments.tuning.attributes import from_json
@@ -46,6 +48,9 @@ class SingleTraining:
             raise TrainingError(reason_of(error.__cause__ or error)) from error
         if result.signal is None and supervisor.count == 0:
             raise TrainingError("it ended before its first evaluation")
+        if result.signal is None:
+            # Nobody goes on with it, and a hundred replay buffers fill a disk.
+            shutil.rmtree(result.run.path / CHECKPOINTS, ignore_errors=True)
         return {"run": str(result.run.path), "signal": result.signal}
 
 
