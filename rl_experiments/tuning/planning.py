@@ -159,7 +159,7 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     remarks = []
     if experiment.tensorboard_log or experiment.track:
         remarks.append("Trials write no TensorBoard log and are not tracked")
-    experiment = replace(experiment, tensorboard_log="", track=False, trial_id=None, uuid=False)
+    experiment = replace(experiment, tensorboard_log="", track=False, trial_id=None, from_study=None, uuid=False)
     algorithm = get_algorithm(experiment.algo)
     space = load_space(experiment.algo, settings.space)
     fixed = sorted(set(space.roots) & set(experiment.hyperparams or {}))
@@ -228,6 +228,8 @@ def _check_settings(experiment: Experiment, settings: Study) -> None:
         raise ConfigurationError("-optimize trains every trial from the beginning: it does not go with -i")
     if experiment.trial_id is not None:
         raise ConfigurationError("--trial-id trains with the hyperparameters of a trial: it does not go with -optimize")
+    if experiment.from_study is not None:
+        raise ConfigurationError("--from-study trains a trial: it does not go with -optimize")
     for name in ("stop_at_reward", "patience", "max_time", "keep_last"):
         if getattr(experiment, name) is not None:
             raise ConfigurationError(f"{name} is for a single training: the trials of -optimize are ended by --pruner")
