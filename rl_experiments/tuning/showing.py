@@ -66,16 +66,22 @@ class Display:
             return
         self._drawn = time.monotonic()
         heading = self._heading(study)
-        rows = [self._row(trial, counts) for trial in under_way]
         if self._live is None:
+            rows = [_as_text(*self._row(trial, counts)) for trial in under_way]
             print(f"{heading}. Running: {'; '.join(rows)}", flush=True)
-            return
-        from rich.console import Group
-        from rich.text import Text
+        else:
+            self._live.update(self._table(heading, under_way, counts), refresh=True)
 
-        more = [f"{len(rows) - _MOST_ROWS} more"] if len(rows) > _MOST_ROWS else []
-        lines = [heading, *(f"  {row}" for row in rows[:_MOST_ROWS] + more)]
-        self._live.update(Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines)), refresh=True)
+    def _table(self, heading: str, under_way: Sequence[TrialUnderWay], counts: Mapping[str, int]) -> Any:
+        from rich.table import Table
+
+        hidden = len(under_way) - _MOST_ROWS
+        table = Table(title=heading, title_justify="left", caption=f"and {hidden} more" if hidden > 0 else None)
+        for name in ("running", "step", "last score"):
+            table.add_column(name, justify="left" if name == "running" else "right")
+        for trial in under_way[:_MOST_ROWS]:
+            table.add_row(*self._row(trial, counts))
+        return table
 
     def _heading(self, study: optuna.Study) -> str:
         trials = study.get_trials(deepcopy=False)
@@ -96,10 +102,13 @@ class Display:
             return f"{in_words(time.monotonic() - self._began)} so far"
         return f"about {in_words(statistics.fmean(durations) * max(n_left, 0) / self._n_jobs)} left"
 
-    def _row(self, trial: TrialUnderWay, counts: Mapping[str, int]) -> str:
-        steps = counts.get(trial.job_name, 0)
-        score = "" if trial.last_mean is None else f", last score {trial.last_mean:.2f}"
-        return f"{trial.job_name}: step {steps:,} of {self._n_timesteps:,}{score}"
+    def _row(self, trial: TrialUnderWay, counts: Mapping[str, int]) -> tuple[str, str, str]:
+        steps = f"{counts.get(trial.job_name, 0):,} of {self._n_timesteps:,}"
+        return trial.job_name, steps, "" if trial.last_mean is None else f"{trial.last_mean:.2f}"
+
+
+def _as_text(name: str, steps: str, score: str) -> str:
+    return f"{name}: step {steps}" + (f", last score {score}" if score else "")
 
 
 def in_words(seconds: float) -> str:

@@ -82,7 +82,23 @@ def load_space(algorithm: str, file: str | None = None) -> SearchSpace:
     for name in own:
         if own[name] is None and name not in below:
             raise ConfigurationError(f"{file}: there is no {name} to take away.{hint(str(name), below)}")
-    return parse_space(merged, file)
+    space = parse_space(merged, file)
+    return SearchSpace(file, _in_order(space.entries))
+
+
+def _in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """What others need comes before them; else they stay as they are. Of a circle, the check of the study tells."""
+    by_key = {entry.key: entry for entry in entries}
+    placed: dict[str, Entry] = {}
+
+    def place(entry: Entry, above: frozenset[str]) -> None:
+        for name in sorted(entry.needs & set(by_key) - set(placed) - above):
+            place(by_key[name], above | {entry.key})
+        placed.setdefault(entry.key, entry)
+
+    for entry in entries:
+        place(entry, frozenset({entry.key}))
+    return tuple(placed.values())
 
 
 def _content_of_ours(algorithm: str) -> Mapping[str, Any]:

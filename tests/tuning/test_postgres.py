@@ -85,8 +85,8 @@ def begin(storage: str, folder: Path) -> subprocess.Popen[str]:
     logs = str(folder / "logs")
     arguments = [
         "--algo", "ppo", "--env", "toy_envs:ToySlow-v0", "-n", "600", "--n-trials", "6", "--n-jobs", "1",
-        "--confirm", "1", "--confirm-seeds", "1", "--eval-episodes", "1", "--seed", "3", "--storage", storage, "-f", logs,
-        "-params", "n_steps:16", "batch_size:16", "n_epochs:1", "n_envs:1",
+        "--confirm", "1", "--confirm-seeds", "1", "--eval-episodes", "1", "--seed", "3",
+        "--storage", storage, "-f", logs, "-params", "n_steps:16", "batch_size:16", "n_epochs:1", "n_envs:1",
     ]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.tune", *arguments],
