@@ -87,7 +87,7 @@ def parallel(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     :param rows: values by name; the last name is the score, which gives the colour
     :return: one axis for each name, and a line through each row
     """
-    width = max(_WIDTH, 120 * len(names))
+    width = max(_WIDTH, 150 * len(names))
     places = [80 + index * (width - 160) / max(len(names) - 1, 1) for index in range(len(names))]
     axes = [_axis_of([row.get(name) for row in rows]) for name in names]
     scores = _Scale([float(row[names[-1]]) for row in rows], 0, 1)

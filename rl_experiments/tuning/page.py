@@ -146,7 +146,10 @@ def _importances(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
 def _parallel(trials: Sequence[FrozenTrial]) -> str:
     done = _complete(trials)
     names = sorted({name for trial in done for name in trial.params})
-    rows = [{**trial.params, "score": trial.value} for trial in done]
+    rows = [
+        {**{name: "null" if value is None else value for name, value in trial.params.items()}, "score": trial.value}
+        for trial in done
+    ]
     return parallel(rows, [*names, "score"]) if rows and names else "<p>No trial came to its end.</p>"
 
 
