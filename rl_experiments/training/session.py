@@ -52,6 +52,8 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.supervision import Supervisor
+from rl_experiments.training.supervision_callback import Supervision
 from rl_experiments.training.tracking import run_name, show_in_tensorboard, show_in_wandb, start_wandb
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
@@ -62,6 +64,7 @@ class Training:
 
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Training:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
@@ -83,6 +87,8 @@ class Training:
         self._evaluators: Evaluators | None = None
         self._tracker: Any = None
         self._evaluation: PeriodicEvaluation | None = None
+        self._supervisor = supervisor
+        self._supervision: Supervision | None = None
         self._progress: Progress | None = None
         self._videos: TrainingVideos | None = None
         self._record: RunRecord | None = None
@@ -147,7 +153,7 @@ class Training:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
-        reason = self._early_stopping.reason if number is None else signal.Signals(number).name
+        reason = self._reason() if number is None else signal.Signals(number).name
         steps = self.model.num_timesteps
         try:
             self._save()
@@ -171,6 +177,10 @@ class Training:
         if self._videos is not None:
             self._videos.finish()
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
+
+    def _reason(self) -> str | None:
+        """:return: why it ended before its budget was spent"""
+        return self._early_stopping.reason or (None if self._supervision is None else self._supervision.reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
@@ -248,13 +258,14 @@ class Training:
                     self.run, freq, experiment.save_replay_buffer, experiment.verbose, experiment.keep_last
                 )
             )
-        if experiment.eval_freq > 0:
+        eval_freq = self._eval_freq()
+        if eval_freq > 0:
             agent = SB3Agent(self.model, configuration.algorithm)
             self._evaluation = PeriodicEvaluation(
                 agent,
                 self._make_envs(experiment.n_eval_envs, training=False),
                 self.run,
-                max(experiment.eval_freq // steps_per_call, 1),
+                max(eval_freq // steps_per_call, 1),
                 experiment.eval_episodes,
                 not configuration.recipe.acts_stochastically,
                 experiment.verbose,
@@ -274,7 +285,15 @@ class Training:
             around.append(PeriodicVideo(self._videos, period, save_with_statistics))
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
         record = KeepRecord(self._keep_record, self._evaluation)
-        return [*around, *callbacks, record, stopper, self._checkpoints]
+        if self._supervisor is not None and self._evaluation is not None:
+            self._supervision = Supervision(self._supervisor, self._evaluation, self._ignores_callbacks)
+        supervision = [] if self._supervision is None else [self._supervision]
+        return [*around, *callbacks, record, *supervision, stopper, self._checkpoints]
+
+    def _eval_freq(self) -> int:
+        if self._supervisor is None:
+            return self.experiment.eval_freq
+        return max(self.configuration.n_timesteps // self._supervisor.n_evaluations, 1)
 
     def _make_checkpoints(self, callbacks: list[BaseCallback]) -> ResumableCheckpoints:
         """Callbacks that only look have no state that a checkpoint would hold."""

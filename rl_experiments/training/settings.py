@@ -97,6 +97,11 @@ class Experiment:
     trial_id: int | None = option(
         None, "Number of a tuned trial in the storage whose hyperparameters to use; 0 is the first.", parse=int
     )
+    from_study: str | None = option(
+        None,
+        "STORAGE[#TRIAL]: train a tuned trial (a number, or best, which is the default) as its study trained it.",
+        parse=str,
+    )
     track: bool = option(False, "Follow the run at Weights & Biases.")
     wandb_project_name: str = option("sb3", "Project at Weights & Biases.")
     wandb_entity: str | None = option(None, "Team at Weights & Biases.", parse=str)
