@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.launching import Launcher, Processes
+from rl_experiments.training.backends import load_backend
 from rl_experiments.training.preparation import report
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest
@@ -161,6 +162,7 @@ def _launcher(plan: Plan) -> Launcher:
         from rl_experiments.launching.on_ray import RayTasks
 
         return RayTasks(plan.settings.ray_address, plan.n_jobs if plan.settings.n_jobs > 0 else None)
+    load_backend(plan.experiment.algo)
     return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=not plan.uses_gpu)
 
 
