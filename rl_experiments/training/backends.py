@@ -54,7 +54,9 @@ def begin_training(
     :param supervisor: follows it, if anybody does
     :return: the training, ready to learn
     """
-    begun: BackendTraining = load_backend(prepared.experiment.algo)(prepared, run, choice, stop, start, again, supervisor)
+    begun: BackendTraining = load_backend(prepared.experiment.algo)(
+        prepared, run, choice, stop, start, again, supervisor
+    )
     return begun
 
 
