@@ -31,13 +31,12 @@ from rl_experiments.tuning.searching import FEWEST_SEEDS, make_sampler
 from rl_experiments.tuning.settings import LAUNCHERS, OBJECTIVES, PRUNERS, Study
 from rl_experiments.tuning.sources import EdgeSource, RandomSource, Source
 from rl_experiments.tuning.space import load_space
+from rl_experiments.tuning.storage import JOURNAL
 
 USUAL_EVALUATIONS = 10
 """Of a trial, without ``--n-evaluations``."""
 FEWEST_STEPS, MOST_STEPS = 2_000, 100_000
 """Between two evaluations of a trial, without ``--n-evaluations``."""
-JOURNAL = "journal.log"
-"""The storage of a study in its folder, where no other was named."""
 _SAMPLES_TO_CHECK = 10
 _BUDGET = ("n_timesteps", "n_episodes")
 """Scores of trials with different ones could not be compared."""
