@@ -25,6 +25,7 @@ Beat = Callable[[int], None]
 _LONGEST_SILENCE = 0.1
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_WITH_THE_DEAD = 5.0
+_here_is_isolated = False
 
 
 class IsolatedError(RLExperimentsError):
@@ -34,6 +35,11 @@ class IsolatedError(RLExperimentsError):
 def can_isolate() -> bool:
     """Whether this system forks safely: macOS and Windows do not."""
     return sys.platform == "linux"
+
+
+def is_isolated() -> bool:
+    """Whether this process runs such a function: its crash takes nothing along."""
+    return _here_is_isolated
 
 
 def run_isolated(
@@ -152,6 +158,8 @@ def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | 
 
 
 def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
+    global _here_is_isolated
+    _here_is_isolated = True
     end_with_parent()
     receiver.close()
     if hasattr(os, "setpgid"):
