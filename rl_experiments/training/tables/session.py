@@ -167,12 +167,12 @@ class TableTraining:
 
     def _advance(self) -> None:
         """To the next evaluation or model, or until a checkpoint is due."""
-        following = [due.next for due in self._dues.values() if due.next is not None]
         assert self._log is not None
-        self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
+        if not self._dues["evaluation"].is_due(self._learner.steps):  # it is, where a signal had ended the evaluation
+            following = [due.next for due in self._dues.values() if due.next is not None]
+            self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
         steps = self._learner.steps
         if self._dues["evaluation"].is_due(steps):
-            self._dues["evaluation"].last = steps
             self._evaluate()
         if self._dues["model"].is_due(steps):
             self._dues["model"].last = steps
@@ -191,6 +191,7 @@ class TableTraining:
         result = self._evaluations.evaluate(table, steps)
         if result is None:
             return
+        self._dues["evaluation"].last = steps
         self._stopping.hear(result)
         if self.experiment.verbose > 0 and not self._prepared.compiled:
             print(f"Eval num_timesteps={steps}, {_score(result)}")
@@ -201,7 +202,6 @@ class TableTraining:
 
     def _evaluate_at_the_end(self) -> None:
         if not self._evaluations.timesteps or self._evaluations.timesteps[-1] != self._learner.steps:
-            self._dues["evaluation"].last = self._learner.steps
             self._evaluate()
 
     def _write_results(self) -> None:
@@ -261,7 +261,8 @@ class TableTraining:
         }
         if self._evaluations.evaluations:
             played = self._evaluations.play(_table_of(optimum.actions, table))
-            found["optimal_score"] = [played.mean_reward, played.std_reward]
+            if len(played.episodes) == self._evaluations.n_episodes:  # fewer after a signal
+                found["optimal_score"] = [played.mean_reward, played.std_reward]
         return found
 
     def _tell(self, status: str, reason: str | None) -> None:
