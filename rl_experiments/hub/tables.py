@@ -29,8 +29,13 @@ PICTURE = "q_table.png"
 
 @dataclass(frozen=True)
 class TableContents(Contents):
-    """What is published of a run with a table."""
+    """
+    What is published of a run with a table.
 
+    :param n_eval_episodes: episodes that it is scored in; if None, as it was trained
+    """
+
+    n_eval_episodes: int | None = None
     fps: ClassVar[float | None] = 1.0
     """The course's videos show one step a second."""
     template: ClassVar[str] = "table_card.md.jinja"
@@ -93,6 +98,7 @@ class TableContents(Contents):
         hyperparameters.setdefault("n_episodes", self.table.facts.get("episode"))
         for name, value in vars(get_algorithm(self.agent.algorithm).load_class()()).items():
             hyperparameters.setdefault(name, list(value) if isinstance(value, tuple) else value)
+        hyperparameters["n_eval_episodes"] = self._episodes_of_the_course()
         q = np.ascontiguousarray(self.table.q)
         return CourseModel(
             self.agent.recipe.env_id.rpartition(":")[2],
@@ -100,6 +106,11 @@ class TableContents(Contents):
             hyperparameters,
             q.reshape(*self._sizes(), q.shape[1]),
         )
+
+    def _episodes_of_the_course(self) -> int:
+        """:return: in how many episodes the course's code finds our score; it needs a seed for each, or none at all"""
+        count, seeds = self.n_eval_episodes or self.agent.n_evaluation_episodes, self.agent.evaluation_seeds
+        return min(count, len(seeds)) if seeds else count
 
     def _sizes(self) -> list[int]:
         env: gym.Env = make_one(self.agent.recipe.without_kwargs("render_mode"), checked=False)
@@ -118,7 +129,7 @@ class TableContents(Contents):
 
     def key(self) -> str:
         """:return: a fingerprint of everything that is written"""
-        return fingerprint(super().key(), sha256_of(self.agent.saved.path))
+        return fingerprint(super().key(), sha256_of(self.agent.saved.path), self._episodes_of_the_course())
 
     def _write(self, folder: Path) -> Iterator[Path]:
         for name, source in self.copies().items():
@@ -130,7 +141,11 @@ class TableContents(Contents):
             yield folder / PICTURE
 
 
-def contents_of(agent: LoadedAgent, all_checkpoints: bool = False) -> Contents:
-    """:return: what is published of an agent, by its backend"""
-    of_table = get_algorithm(agent.algorithm).backend == "tabular"
-    return (TableContents if of_table else Contents)(agent, all_checkpoints)
+def contents_of(agent: LoadedAgent, all_checkpoints: bool = False, n_eval_episodes: int | None = None) -> Contents:
+    """
+    :param n_eval_episodes: episodes that it is scored in
+    :return: what is published of an agent, by its backend
+    """
+    if get_algorithm(agent.algorithm).backend == "tabular":
+        return TableContents(agent, all_checkpoints, n_eval_episodes)
+    return Contents(agent, all_checkpoints)
