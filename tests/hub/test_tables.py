@@ -195,6 +195,20 @@ def test_tuples_go_there_and_back(people: HubServer, command: Command) -> None:
     assert evaluate(back, n_episodes=3).episodes
 
 
+def test_the_card_counts_from_0_where_the_environment_does_not(command: Command) -> None:
+    trained(Path("logs"), "toy_envs:ToyShifted-v0", n_episodes=100)
+    flags = ["--algo", "q_learning", "--env", "toy_envs:ToyShifted-v0", "-f", "logs", "--no-upload", "--no-render"]
+    assert command(push_to_hub, *flags).code == 0
+    folder = Path("hub/q_learning-ToyShifted-v0")
+    usage = (folder / "README.md").read_text().split("```python\n")[1].partition("```")[0].split("\n", 1)[1]
+    given = {"gym": gym, "evaluate_agent": course_tables.evaluate_agent}
+    given["model"] = pickle.loads((folder / "q-learning.pkl").read_bytes())
+    exec(usage.replace("evaluate_agent(env", "score = evaluate_agent(env"), given)
+    results = json.loads((folder / "results.json").read_text())
+    assert given["score"] == (results["mean_reward"], results["std_reward"])
+    assert results["mean_reward"] > 0
+
+
 def test_a_pickle_is_never_run(people: HubServer, command: Command, tmp_path: Path) -> None:
     files = course_tables.pushed_files("Taxi-v3", np.zeros((500, 6)), qtable=Touch(tmp_path / "touched"))
     add_repository(people, "bob/evil", files)
