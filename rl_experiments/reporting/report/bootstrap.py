@@ -66,7 +66,12 @@ class Bootstrap:
         drawn = self.draw(scores) if indices is None else indices
         n_at_once = max(1, _ELEMENTS // max(1, sum(map(len, scores))))
         parts = [
-            estimate([of_one[drawn_of_one[start : start + n_at_once]] for of_one, drawn_of_one in zip(scores, drawn, strict=True)])
+            estimate(
+                [
+                    of_one[drawn_of_one[start : start + n_at_once]]
+                    for of_one, drawn_of_one in zip(scores, drawn, strict=True)
+                ]
+            )
             for start in range(0, len(drawn[0]), n_at_once)
         ]
         return self.ends(np.concatenate(parts))
@@ -93,10 +98,10 @@ class Bootstrap:
             return Interval(value)
         drawn, others = indices or (self.draw(ours), Bootstrap(self.n_resamples, seed=self.seed + 1).draw(theirs))
         resampled = [
-            np.einsum("bi,ij,bj->b", _shares(mine, len(of_one)), of_one, _shares(other, of_one.shape[1]), optimize=True)
+            (np.einsum("bi,ij->bj", _shares(mine, len(of_one)), of_one) * _shares(other, of_one.shape[1])).sum(axis=1)
             for of_one, mine, other in zip(compared, drawn, others, strict=True)
         ]
-        low, high = self.ends(np.mean(resampled, axis=0))
+        low, high = self.ends(np.clip(np.mean(resampled, axis=0), 0.0, 1.0))
         return Interval(value, float(low), float(high))
 
 

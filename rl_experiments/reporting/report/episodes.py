@@ -31,12 +31,14 @@ class Episodes:
     :param returns: of each
     :param lengths: steps of each, as the monitor counts them: for Atari those of the emulator
     :param seconds: when each ended, since the training began
+    :param began: when that was, in seconds since 1970; 0 where no monitor tells
     :param successes: share of success of each, where the environment tells
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     seconds: np.ndarray
+    began: float
     successes: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -48,7 +50,9 @@ class Episodes:
         :return: the step of the training at which each ended
         """
         ends = np.cumsum(self.lengths)
-        if total and len(ends) and ends[-1] > _REPETITION * total:  # one step of the training is several of the emulator
+        if (
+            total and len(ends) and ends[-1] > _REPETITION * total
+        ):  # one step of the training is several of the emulator
             return ends * (total / ends[-1])
         return ends
 
@@ -69,7 +73,7 @@ def read_episodes(files: Iterable[Path]) -> Episodes | None:
         successes = np.concatenate([success for _, _, success in found if success is not None])
     order = np.argsort(table[:, 2], kind="stable")
     returns, lengths, seconds = table[order].T
-    return Episodes(returns, lengths, seconds, None if successes is None else successes[order])
+    return Episodes(returns, lengths, seconds, first, None if successes is None else successes[order])
 
 
 def _read(file: Path) -> tuple[float, np.ndarray, np.ndarray | None] | None:

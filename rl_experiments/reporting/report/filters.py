@@ -64,7 +64,9 @@ def parse_condition(text: str) -> Condition:
     """
     match = _CONDITION.fullmatch(text.strip())
     if match is None:
-        raise ConfigurationError(f"'{text}' is no condition. Expected such as algo=ppo, env=Cart*, seed<5, state!=failed")
+        raise ConfigurationError(
+            f"'{text}' is no condition. Expected such as algo=ppo, env=Cart*, seed<5, state!=failed"
+        )
     values = tuple(part.strip() for part in match["value"].split(","))
     if match["sign"] in _ORDER and (len(values) != 1 or _number(values[0]) is None):
         raise ConfigurationError(f"'{text}': {match['sign']} needs one number, but got '{match['value']}'")

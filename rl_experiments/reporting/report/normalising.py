@@ -47,7 +47,9 @@ class ScaleTable:
     def __init__(self, content: Any, origin: str) -> None:
         if not isinstance(content, Mapping) or not set(content) <= set(_SECTIONS):
             raise ConfigurationError(f"{origin} must hold the mappings {' and '.join(_SECTIONS)}")
-        self._sections = {section: _scales(content.get(section) or {}, f"{section} in {origin}") for section in _SECTIONS}
+        self._sections = {
+            section: _scales(content.get(section) or {}, f"{section} in {origin}") for section in _SECTIONS
+        }
 
     def find(self, environment: str) -> Scale | None:
         """
@@ -96,7 +98,9 @@ def _scales(entries: Any, where: str) -> dict[str, Scale]:
 def _scale(name: str, pair: Any, where: str) -> Scale:
     numbers = [value for value in pair if _is_number(value)] if isinstance(pair, list) else []
     if len(numbers) != 2 or len(pair) != 2 or numbers[0] == numbers[1]:
-        raise ConfigurationError(f"{name} of {where} must be two different numbers, [random, reference], but got {pair!r:.80}")
+        raise ConfigurationError(
+            f"{name} of {where} must be two different numbers, [random, reference], but got {pair!r:.80}"
+        )
     return Scale(float(numbers[0]), float(numbers[1]), name)
 
 

@@ -21,7 +21,7 @@ from rl_experiments.runs.record import read_record
 _LARGEST = 256 << 20
 _LAST_EPISODES = 100
 """Training episodes whose mean is a score, as in SB3's log."""
-_POINTS = 200
+_POINTS = 100
 """Of a training curve."""
 _SECONDS_OF_AN_HOUR = 3600.0
 
@@ -52,9 +52,9 @@ class RunData:
     :param training: mean return of stretches of training episodes
     :param score: mean return of the last evaluation; without any, of the last training episodes
     :param n_episodes: how many the score is a mean of
-    :param final_lengths: mean length of these episodes
     :param seconds: of training, where they are known
     :param n_not_finite: returns that are NaN or infinite
+    :param began: when the training began, in seconds since 1970, where that is known
     """
 
     listed: ListedRun
@@ -67,6 +67,7 @@ class RunData:
     n_episodes: int
     seconds: float | None
     n_not_finite: int
+    began: float | None = None
 
     @property
     def algorithm(self) -> str:
@@ -153,6 +154,7 @@ def read_run(listed: ListedRun, source: str) -> RunData:
         len(last),
         seconds,
         n_not_finite,
+        listed.started or (episodes.began if episodes else None) or None,
     )
 
 
