@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.reporting.report.bootstrap import Interval
+from rl_experiments.reporting.report.normalising import Scale
 from rl_experiments.reporting.report.overall import OPTIMALITY_GAP, Overall
 from rl_experiments.reporting.report.summarising import Cell, Report
 
+_MOST_NAMED = 6
 _NAMES = {"median": "Median", "iqm": "IQM", "mean": "Mean", OPTIMALITY_GAP: "Optimality gap"}
 
 
@@ -63,11 +65,18 @@ def _result(report: Report, cell: Cell) -> tuple[Any, ...]:
         std,
         float(cell.scores.min()),
         float(cell.scores.max()),
-        float(scale.apply(cell.scores).mean()) if scale else None,
+        _normalised(cell.score, scale) if scale else None,
         int(np.median([run.steps for run in cell.runs])),
         cell.steps_per_second,
         cell.hours,
     )
+
+
+def _normalised(score: Interval, scale: Scale) -> Interval:
+    if score.low is None or score.high is None:
+        return Interval(scale.of(score.value))
+    low, high = sorted((scale.of(score.low), scale.of(score.high)))
+    return Interval(scale.of(score.value), low, high)
 
 
 def _aggregates(report: Report) -> Table:
@@ -159,15 +168,16 @@ def notes(report: Report) -> list[str]:
         "mean": "the mean over all its evaluations",
     }[settings.score]
     found = [
-        f"The score of a run is {counted}. Where a run has no evaluation it is that of its last training episodes (up to "
-        "100), and the table says so.",
-        f"Intervals are {100 * settings.confidence:g} % percentile intervals of {settings.resamples:,} stratified bootstrap "
-        "resamples of the seeds (Agarwal et al. 2021). One seed has none.",
+        f"The score of a run is {counted}. Where a run has no evaluation it is that of its last training episodes (up "
+        "to 100), and the table says so.",
+        f"Intervals are {100 * settings.confidence:g} % percentile intervals of {settings.resamples:,} stratified "
+        "bootstrap resamples of the seeds (Agarwal et al. 2021). One seed has none.",
         "A mean curve goes on while at least half of its runs do. Returns between two evaluations are interpolated.",
     ]
     if report.trouble:
         found.append(
-            "A run whose return is NaN or infinite counts as a random agent, or as the worst run where no table says what that is."
+            "A run whose return is NaN or infinite counts as a random agent, or as the worst run where no table says "
+            "what that is."
         )
     if settings.max_timesteps:
         found.append(f"Only the first {settings.max_timesteps:,} steps of each run count.")
@@ -175,12 +185,13 @@ def notes(report: Report) -> list[str]:
     uneven = _uneven(report)
     if uneven:
         found.append(
-            f"Not all runs are equally long in: {', '.join(uneven)}. Their scores are those of their own ends (--max-timesteps cuts)."
+            f"Not all runs are equally long in: {', '.join(uneven)}. Their scores are those of their own ends "
+            "(--max-timesteps cuts)."
         )
     alone = [f"{cell.group} on {cell.environment}" for cell in report.cells.values() if len(cell.runs) == 1]
     if alone:
-        shown = ", ".join(alone[:6]) + (f", and {len(alone) - 6} more" if len(alone) > 6 else "")
-        found.append(f"One seed is an anecdote: {shown}.")
+        more = f", and {len(alone) - _MOST_NAMED} more" if len(alone) > _MOST_NAMED else ""
+        found.append(f"One seed is an anecdote: {', '.join(alone[:_MOST_NAMED])}{more}.")
     return found
 
 
@@ -220,9 +231,10 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def as_dict(report: Report, curves: Mapping[str, Any]) -> dict[str, Any]:
+def as_dict(report: Report, curves: Mapping[str, Any], overall_curves: Mapping[str, Any]) -> dict[str, Any]:
     """
     :param curves: of :func:`rl_experiments.reporting.report.plotting.curves`
+    :param overall_curves: profiles and sample efficiency by group
     :return: everything, ready for JSON
     """
     overall = report.overall
@@ -239,6 +251,7 @@ def as_dict(report: Report, curves: Mapping[str, Any]) -> dict[str, Any]:
         "overall_environments": list(overall.environments),
         **{table.name: _records(table) for table in tables(report)},
         "curves": dict(curves),
+        **overall_curves,
     }
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.core.files import write_text
+from rl_experiments.reporting.report import plotting
 from rl_experiments.reporting.report.bootstrap import Interval
 from rl_experiments.reporting.report.content import Table, as_dict, flat, notes, number, shown, tables
 from rl_experiments.reporting.report.summarising import Report
 
+_BAND = ("x", "value", "low", "high", "runs")
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -53,7 +55,7 @@ def write_numbers(
             files += _write_csv(report, curves, target.parent if targets is None else target)
             continue
         if name == "json":
-            text = json.dumps(as_dict(report, curves), indent=1, allow_nan=False) + "\n"
+            text = json.dumps(as_dict(report, curves, overall_curves(report)), indent=1, allow_nan=False) + "\n"
         else:
             text = as_markdown(report) if name == "md" else as_latex(report)
         write_text(target, text)
@@ -69,6 +71,7 @@ def _write_csv(report: Report, curves: Mapping[str, Any], target: Path) -> list[
         return [target]
     files = {target / f"{name}.csv": as_csv(table) for name, table in found.items()}
     files[target / "curves.csv"] = _curves_as_csv(curves)
+    files |= {target / f"{name}.csv": _bands_as_csv(bands) for name, bands in overall_curves(report).items() if bands}
     for file, text in files.items():
         write_text(file, text)
     return list(files)
@@ -89,10 +92,23 @@ def _curves_as_csv(curves: Mapping[str, Any]) -> str:
     return _csv(rows)
 
 
+def overall_curves(report: Report) -> dict[str, Any]:
+    """:return: performance profiles and sample efficiency, by group"""
+    content = plotting.overall(report)
+    return {name: content[name] for name in ("profiles", "efficiency")}
+
+
+def _bands_as_csv(bands: Mapping[str, Any]) -> str:
+    rows: list[list[Any]] = [["group", *_BAND]]
+    for label, band in bands.items():
+        rows += [[label, *row] for row in zip(*(band[name] for name in _BAND), strict=True)]
+    return _csv(rows)
+
+
 def _rows_of(lines: Mapping[str, Any]) -> list[list[Any]]:
     rows = []
     for over, band in lines["mean"].items():
-        columns = (band[name] for name in ("x", "value", "low", "high", "runs"))
+        columns = (band[name] for name in _BAND)
         rows += [["mean", over, *row] for row in zip(*columns, strict=True)]
     for seed in lines["seeds"]:
         for over in ("steps", "hours"):

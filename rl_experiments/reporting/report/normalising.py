@@ -37,6 +37,10 @@ class Scale:
         """:return: ``(scores - random) / (reference - random)``"""
         return (np.asarray(scores, dtype=float) - self.random) / (self.reference - self.random)
 
+    def of(self, score: float) -> float:
+        """:return: the same of one score"""
+        return (score - self.random) / (self.reference - self.random)
+
 
 class ScaleTable:
     """

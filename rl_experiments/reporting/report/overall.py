@@ -132,5 +132,6 @@ def _compare(labels: Sequence[str], cells: Cells, bootstrap: Bootstrap) -> tuple
         by_environment = {
             name: bootstrap.improvement([mine], [other]) for name, mine, other in zip(shared, *sides, strict=True)
         }
-        found.append(Comparison(ours, theirs, bootstrap.improvement(*sides), by_environment))
+        together = bootstrap.improvement(sides[0], sides[1])
+        found.append(Comparison(ours, theirs, together, by_environment))
     return tuple(found)

@@ -86,9 +86,8 @@ def read_runs(
         if say is not None:
             say(f"Skipped {one.path}: {one.reason}")
     if not runs:
-        raise NotFoundError(
-            f"None of the {len(skipped)} runs in {', '.join(folders)} can be shown: {skipped[0].path}: {skipped[0].reason}"
-        )
+        first = f"{skipped[0].path}: {skipped[0].reason}"
+        raise NotFoundError(f"None of the {len(skipped)} runs in {', '.join(folders)} can be shown: {first}")
     return select(runs, conditions), skipped
 
 

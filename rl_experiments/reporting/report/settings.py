@@ -39,7 +39,7 @@ class ReportSettings:
     )
     format: tuple[str, ...] = option(
         (),
-        f"Formats: {', '.join(FORMATS)}; those but html go to a folder beside it (default: as the name of the file ends).",
+        f"Formats: {', '.join(FORMATS)}; all but html go to a folder beside it (default: as the file's name ends).",
         many=True,
     )
     score: str = option(

@@ -2,8 +2,8 @@
 Point estimates over runs and environments, after Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
 Statistical Precipice" (https://arxiv.org/abs/2108.13264).
 
-Scores are one array for each environment, whose last axis holds the runs; there may be more runs of one environment than
-of another. Axes before it, such as those of a bootstrap, stay as they are.
+Scores are one array for each environment, whose last axis holds the runs; there may be more runs of one environment
+than of another. Axes before it, such as those of a bootstrap, stay as they are.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def wins(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
-    """:return: how probable it is that a run of ours beats one of theirs (Mann and Whitney 1947), mean over environments"""
+    """:return: how probable it is that a run of ours beats one of theirs (Mann and Whitney 1947)"""
     return float(np.mean([wins(*pair).mean() for pair in zip(ours, theirs, strict=True)]))
 
 

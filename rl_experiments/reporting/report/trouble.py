@@ -12,11 +12,15 @@ from rl_experiments.runs import FAILED
 
 _LOST = 0.5
 """A run has collapsed if it ends with less than this share of what its best evaluation had gained over its first."""
-_BEST_OF = 3
-"""Evaluations in a row whose mean counts as best: one alone may be luck."""
+_SMALLEST_WINDOW, _WINDOWS = 3, 10
+"""Means over a tenth of the curve are compared, of three points at least: one alone may be luck."""
+_CERTAIN = 5.0
+"""Standard errors by which the end must be below the best."""
 _FEWEST_SIBLINGS = 4
 _FAR = 3.5
 """Robust standard deviations below the median of the siblings, as Iglewicz and Hoaglin 1993 advise."""
+_FAR_SHARE = 0.25
+"""Share of what the median seed has learned that one far behind must lack."""
 _TO_DEVIATION = 1.4826
 """Median absolute deviations of a normal distribution in a standard deviation."""
 
@@ -56,12 +60,13 @@ def find_trouble(runs: Iterable[RunData]) -> list[Trouble]:
 
 def _collapse(run: RunData) -> str | None:
     returns = run.curve.returns
-    if len(returns) <= 2 * _BEST_OF:
+    window = max(_SMALLEST_WINDOW, len(returns) // _WINDOWS)
+    if len(returns) <= 2 * window:
         return None
-    smooth = np.convolve(returns, np.full(_BEST_OF, 1 / _BEST_OF), mode="valid")
+    smooth = np.convolve(returns, np.full(window, 1 / window), mode="valid")
     first, best, last = float(smooth[0]), float(smooth.max()), float(smooth[-1])
-    spread = float(np.abs(np.diff(smooth)).mean())
-    if best - last <= 3 * spread or last >= first + _LOST * (best - first):
+    error = float(np.diff(returns).std()) / np.sqrt(window)  # of the difference of two means, in steady stretches
+    if best - last <= _CERTAIN * error or last >= first + _LOST * (best - first):
         return None
     return f"it had reached {best:.2f} and ends at {last:.2f}"
 
@@ -70,7 +75,8 @@ def _far_behind(runs: Sequence[RunData]) -> list[RunData]:
     scores = np.array([run.score for run in runs])
     if len(runs) < _FEWEST_SIBLINGS or not np.isfinite(scores).all():
         return []
-    median = np.median(scores)
-    deviation = _TO_DEVIATION * np.median(np.abs(scores - median))
-    floor = max(deviation, 0.02 * float(np.ptp(scores)), 0.01 * abs(float(median)))
-    return [run for run, score in zip(runs, scores, strict=True) if score < median - _FAR * floor]
+    median = float(np.median(scores))
+    deviation = float(_TO_DEVIATION * np.median(np.abs(scores - median)))
+    learned = abs(median - float(np.mean([run.curve.returns[0] for run in runs])))
+    lacking = max(_FAR * deviation, _FAR_SHARE * learned)
+    return [run for run, score in zip(runs, scores, strict=True) if lacking > 0 and score < median - lacking]
