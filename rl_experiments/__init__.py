@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rl_experiments.hub import Publication, publish
     from rl_experiments.recording import Recording, record
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
+    from rl_experiments.reporting.report.reporting import ReportResult, report_runs
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
     from rl_experiments.training.resuming import resume_run
@@ -44,6 +45,7 @@ _HOMES = {
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
+    "ReportResult": "reporting.report.reporting",
     "Run": "runs",
     "benchmark_agents": "reporting.benchmarking",
     "evaluate": "evaluation",
@@ -51,6 +53,7 @@ _HOMES = {
     "load_agent": "runs",
     "publish": "hub",
     "record": "recording",
+    "report_runs": "reporting.report.reporting",
     "resume_run": "training.resuming",
 }
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "Publication",
     "RLExperimentsError",
     "Recording",
+    "ReportResult",
     "Run",
     "benchmark_agents",
     "evaluate",
@@ -69,6 +73,7 @@ __all__ = [
     "load_agent",
     "publish",
     "record",
+    "report_runs",
     "resume_run",
 ]
 

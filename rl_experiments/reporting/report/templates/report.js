@@ -140,7 +140,7 @@
     link.href = URL.createObjectURL(new Blob([rows.map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }));
     link.download = `${name.replace(/[^\w.-]+/g, "-")}.csv`;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   };
   const curveRows = (environment) => {
     const rows = [["environment", "kind", "group", "line", "over", "x", "value", "low", "high", "runs"]];
