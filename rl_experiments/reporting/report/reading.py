@@ -14,6 +14,7 @@ import numpy as np
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.files import open_plain
+from rl_experiments.core.suggest import hint
 from rl_experiments.reporting.report.episodes import Episodes, ends_of_stretches, in_stretches, read_episodes
 from rl_experiments.runs import ListedRun, Run
 from rl_experiments.runs.record import read_record
@@ -132,7 +133,7 @@ def read_run(listed: ListedRun, source: str) -> RunData:
     """
     run = Run(Path(listed.path), listed.algorithm, listed.environment_name)
     record = read_record(listed.path)
-    steps, results = _read_evaluations(run.evaluations_file)
+    steps, results = read_evaluations(run.evaluations_file)
     episodes = read_episodes(run.monitor_files())
     if not len(steps) and episodes is None:
         raise ConfigurationError(f"it has neither an evaluation nor a whole training episode{_why(listed)}")
@@ -162,8 +163,13 @@ def _why(listed: ListedRun) -> str:
     return f" ({listed.state}{f': {listed.reason}' if listed.reason else ''})"
 
 
-def _read_evaluations(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """:return: steps ``(n,)`` and returns ``(n, episodes)``; none where there is no such file"""
+def read_evaluations(file: Path, key: str = "results") -> tuple[np.ndarray, np.ndarray]:
+    """
+    :param file: ``evaluations.npz``
+    :param key: what of it: ``results``, ``ep_lengths`` or ``successes``
+    :return: steps ``(n,)`` and values ``(n, episodes)``; none where there is no such file
+    :raises ConfigurationError: if it is damaged, or has nothing of that name
+    """
     try:
         with open_plain(file, _LARGEST) as stream:
             content = io.BytesIO(stream.read())
@@ -175,10 +181,13 @@ def _read_evaluations(file: Path) -> tuple[np.ndarray, np.ndarray]:
                 raise ValueError("it would be too large")
         with np.load(content, allow_pickle=False) as arrays:
             steps = np.asarray(arrays["timesteps"], dtype=float)
-            results = np.asarray(arrays["results"], dtype=float)
+            if key not in arrays:
+                raise ValueError(f"it has no '{key}'.{hint(key, arrays.files)}")
+            results = np.asarray(arrays[key], dtype=float)
         results = results.reshape(len(steps), -1)
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds
-        raise ConfigurationError(f"{file.name} is damaged: {error or type(error).__name__}") from None
+        reason = str(error) or type(error).__name__
+        raise ConfigurationError(f"{file.name} is damaged: {reason}") from None
     if not results.size:
         return np.empty(0), np.empty((0, 0))
     order = np.unique(steps[::-1], return_index=True)[1]  # of two at one step, the later
