@@ -5,7 +5,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rl_experiments.envs.workers import WorkerVecEnv
+from rl_experiments.envs.worker_vectors import WorkerVecEnv
 
 
 class Large(gym.Env):

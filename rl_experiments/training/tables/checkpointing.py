@@ -15,7 +15,7 @@ from rl_experiments.algorithms.tabular.table import Table, load_table, save_tabl
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.folder import MODEL
-from rl_experiments.training.early_stopping import EarlyStopping
+from rl_experiments.training.early_stopping import StoppingRules
 from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.tables.evaluating import TableEvaluations
 
@@ -65,7 +65,7 @@ class TableCheckpoints:
         run: Run,
         learner: Learner,
         evaluations: TableEvaluations,
-        stopping: EarlyStopping,
+        stopping: StoppingRules,
         dues: Mapping[str, Due],
         facts: Mapping[str, Any],
         seconds: float | None,

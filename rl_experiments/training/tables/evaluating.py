@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.tabular.compiled import play_greedily
 from rl_experiments.algorithms.tabular.table import Table, TableAgent
@@ -19,6 +18,9 @@ from rl_experiments.runs import Run
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET
 from rl_experiments.training.stopping import StopRequest
 from rl_experiments.training.tables.preparation import PreparedTable
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class TableEvaluations:
