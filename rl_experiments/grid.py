@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _show(grid)
     from rl_experiments.launching.grid.running import run_grid
 
-    result = run_grid(grid, None if options.quiet else print, live=not options.quiet)
+    result = run_grid(grid, None if options.quiet else _say, live=not options.quiet)
     n_done, n_failed = result.count("finished"), result.count("failed")
     if not options.quiet:
         print(f"{n_done} of {len(result.states)} runs are finished{f', {n_failed} failed' if n_failed else ''}")
@@ -68,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Stopped. To go on: python -m rl_experiments.grid {shlex.join(typed_words)}", file=sys.stderr)
         return 128 + result.signal
     return 1 if n_failed else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _grid(file: str | None, given: argparse.Namespace) -> Grid:

@@ -142,7 +142,7 @@ class Grid:
         words += ["--num-threads", str(self.num_threads)]
         experiment = self.experiment_of(cell)
         for name in self.experiment:
-            words += _words(name, getattr(experiment, name))
+            words += words_for(name, getattr(experiment, name))
         return words
 
     def identity(self, cell: Cell) -> Identity:
@@ -170,7 +170,11 @@ def _option(name: str) -> Any:
     return next(declared for declared in options_of(Experiment) if declared.name == name)
 
 
-def _words(name: str, value: Any) -> list[str]:
+def words_for(name: str, value: Any) -> list[str]:
+    """
+    :param name: a field of :class:`rl_experiments.training.settings.Experiment`
+    :return: how the command ``train`` is told its value; nothing where that is the default
+    """
     declared = _option(name)
     flag = f"--{name.replace('_', '-')}"
     if value is None or value == default_of(declared):
@@ -191,16 +195,19 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     try:
-        if len(parts) == 1 and not _SPAN.fullmatch(parts[0]):
-            if "," in text:
-                return _checked_seeds((int(parts[0]),), text)
-            return _checked_seeds(range(1, int(parts[0]) + 1), text)
-        seeds: list[int] = []
-        for part in parts:
-            span = _SPAN.fullmatch(part)
-            seeds += range(int(span[1]), int(span[2]) + 1) if span else [int(part)]
+        if len(parts) == 1 and "," not in text and not _SPAN.fullmatch(parts[0]):
+            seeds: list[int] = list(range(1, min(int(parts[0]), _MOST_SEEDS + 1) + 1))
+        else:
+            spans = [(part, _SPAN.fullmatch(part)) for part in parts]
+            seeds = [
+                seed
+                for part, span in spans
+                for seed in (
+                    range(int(span[1]), min(int(span[2]), int(span[1]) + _MOST_SEEDS) + 1) if span else [int(part)]
+                )
+            ]
     except ValueError:
-        raise ValueError(f"'{text}' is no number of seeds. Expected such as 10, 3,5,7 or 1-5") from None
+        seeds = []
     return _checked_seeds(seeds, text)
 
 
