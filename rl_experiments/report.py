@@ -13,7 +13,13 @@ from rl_experiments.reporting.report.settings import ReportSettings
 def build_parser() -> Parser:
     """:return: the parser of this command"""
     parser = Parser("report", "Say what a set of runs shows, with intervals, in one HTML file or in others.")
-    parser.add_argument("folders", nargs="*", default=[], metavar="FOLDER", help="Folders of runs (default: logs).")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=[],
+        metavar="FOLDER",
+        help="Folders of runs (default: logs, or those of --compare).",
+    )
     parser.add_argument("-f", "--folder", "--log-folder", nargs="+", metavar="FOLDER", help="The same.")
     add_settings(parser, ReportSettings)
     parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
@@ -26,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = build_parser().parse(arguments)
     settings = settings_from(ReportSettings, options)
-    folders = [*options.folders, *(options.folder or [])] or ["logs"]
+    folders = [*options.folders, *(options.folder or [])]
     from rl_experiments.reporting.report.reporting import make_report
 
     def complain(text: str) -> None:

@@ -208,6 +208,15 @@ def test_two_folders_are_told_apart(command: Command, grid: Path, tmp_path: Path
     assert _numbers(command, str(grid), "other")["groups"] == [f"a2c ({grid})", f"ppo ({grid})", "ppo (other)"]
 
 
+def test_folders_alone_are_compared(command: Command, tmp_path: Path) -> None:
+    made_grid(tmp_path / "old", ["ppo"], ["CartPole-v1"], 2)
+    made_grid(tmp_path / "new", ["ppo"], ["CartPole-v1"], 3)
+    result = command(report, "--compare", "old", "new", "-o", "numbers.json")
+    assert result.code == 0, result.err
+    numbers = json.loads(Path("numbers.json").read_text())
+    assert [(row["group"], row["seeds"]) for row in numbers["results"]] == [("old", 2), ("new", 3)]
+
+
 def test_environments_without_a_scale_are_left_out_and_named(command: Command, tmp_path: Path) -> None:
     made_grid(tmp_path / "logs", ["a2c", "ppo"], ["CartPole-v1", "Mine-v0"], 2)
     numbers = _numbers(command, "logs")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rl_experiments.algorithms.registry import names_of_runs
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
 from rl_experiments.core.suggest import hint
 from rl_experiments.reporting.report.filters import parse_condition, select
@@ -118,5 +119,5 @@ def _group(text: str, runs: Sequence[RunData], known: Sequence[Group]) -> Group:
 
 
 def folders_of(wanted: Iterable[str]) -> list[str]:
-    """:return: those things to compare that are folders, and so are read too"""
-    return [text for text in wanted if os.sep in text and os.path.isdir(text)]
+    """:return: those things to compare that are folders, and so are read too; names of algorithms are none"""
+    return [text for text in wanted if text.lower() not in names_of_runs() and os.path.isdir(text)]

@@ -20,6 +20,8 @@ from rl_experiments.reporting.report.reading import RunData
 from rl_experiments.reporting.report.settings import FIGURES, NUMBERS, ReportSettings
 from rl_experiments.reporting.report.summarising import Report, summarise
 
+DEFAULT_FOLDER = "logs"
+
 
 @dataclass(frozen=True)
 class ReportResult:
@@ -41,7 +43,7 @@ def report_runs(
     """
     Say what a set of runs shows, with intervals, in one HTML file or in others.
 
-    :param folders: of runs; ours and the zoo's
+    :param folders: of runs; ours and the zoo's. Without any: ``logs``, or the folders that are compared
     :param say: takes a line for each run that is not in the report
     :param show_progress: draw a bar, if the output is a terminal
     :param settings: fields of :class:`rl_experiments.reporting.report.settings.ReportSettings`
@@ -59,7 +61,10 @@ def make_report(
     """See :func:`report_runs`."""
     output = Path(settings.output)
     check_can_write(output, "--output")
-    runs, skipped = read_runs([*folders, *folders_of(settings.compare)], settings, say, show_progress)
+    among = folders_of(settings.compare)
+    if not folders:
+        folders = among if among and len(among) == len(settings.compare) else [DEFAULT_FOLDER]
+    runs, skipped = read_runs([*folders, *among], settings, say, show_progress)
     groups = compared(runs, settings.compare) if settings.compare else by_algorithm(runs)
     table = read_table(settings.scores) if settings.scores else built_in_table()
     report = summarise(groups, skipped, table, settings, folders)
