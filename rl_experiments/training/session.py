@@ -50,8 +50,10 @@ from rl_experiments.training.run_files import (
     resume_command,
     write_configuration,
 )
+from rl_experiments.training.settings import WANDB
 from rl_experiments.training.stopping import StopRequest, to_stderr
-from rl_experiments.training.tracking import run_name, start_wandb
+from rl_experiments.training.trackers import SafeTracker, TrackedRun, TrackingCallback
+from rl_experiments.training.tracking import run_name
 
 
 class Training:
@@ -79,7 +81,7 @@ class Training:
         self._prepared = prepared
         self._environments: list[VecEnv] = []
         self._evaluators: Evaluators | None = None
-        self._tracker: Any = None
+        self._tracker: SafeTracker | None = None
         self._evaluation: PeriodicEvaluation | None = None
         self._progress: Progress | None = None
         self._record: RunRecord | None = None
@@ -113,6 +115,8 @@ class Training:
             self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice)
+        if self._tracker is not None and self._record is not None:
+            self._record.update(tracker=self._tracker.as_dict())
         if self._start is not None:
             continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
@@ -222,7 +226,7 @@ class Training:
         return model
 
     def _tensorboard_folder(self) -> str | None:
-        if self._tracker is not None:
+        if self._tracker is not None and self._tracker.kind == WANDB:
             return f"runs/{self._tracker.name}/{self.run.env_name}"
         return (
             str(Path(self.experiment.tensorboard_log) / self.run.env_name) if self.experiment.tensorboard_log else None
@@ -261,6 +265,8 @@ class Training:
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
+        if self._tracker is not None:
+            around.append(TrackingCallback(self._tracker))
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
         record = KeepRecord(self._keep_record, self._evaluation)
         return [*around, *callbacks, record, stopper, self._checkpoints]
@@ -388,13 +394,19 @@ class Training:
         experiment = self.experiment
         if not experiment.track:
             return
-        settings = {
-            "project": experiment.wandb_project_name,
-            "entity": experiment.wandb_entity,
-            "group": experiment.wandb_group,
-            "tags": list(experiment.wandb_tags),
-        }
-        name = run_name(self.run.env_name, experiment.algo, experiment.seed)
-        self._tracker = start_wandb(
-            name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
+        before = RunRecord.read(self.run).get("tracker") if self._again else None
+        if not isinstance(before, dict) or before.get("kind") != experiment.track:
+            before = {}
+        name = str(before.get("name") or run_name(self.run.env_name, experiment.algo, experiment.seed))
+        self._tracker = SafeTracker(
+            str(experiment.track),
+            TrackedRun(
+                name,
+                experiment.wandb_project_name,
+                {**experiment.as_arguments(), **self.configuration.saved_hyperparameters},
+                experiment.wandb_entity,
+                experiment.wandb_group,
+                experiment.wandb_tags,
+                before.get("id"),
+            ),
         )
