@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rl_experiments.envs import EnvironmentRecipe
     from rl_experiments.evaluation import Evaluation, evaluate
     from rl_experiments.hub import Publication, publish
-    from rl_experiments.recording import Recording, record
+    from rl_experiments.recording import ImageSequence, Look, Recording, record, record_frames
+    from rl_experiments.recording.frame_callback import FrameCallback
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
     from rl_experiments.reporting.report.reporting import ReportResult, report_runs
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
@@ -41,7 +42,10 @@ _HOMES = {
     "EnvironmentRecipe": "envs",
     "Evaluation": "evaluation",
     "Experiment": "training",
+    "FrameCallback": "recording.frame_callback",
+    "ImageSequence": "recording",
     "LoadedAgent": "runs",
+    "Look": "recording",
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
@@ -53,6 +57,7 @@ _HOMES = {
     "load_agent": "runs",
     "publish": "hub",
     "record": "recording",
+    "record_frames": "recording",
     "report_runs": "reporting.report.reporting",
     "resume_run": "training.resuming",
 }
@@ -61,7 +66,10 @@ __all__ = [
     "EnvironmentRecipe",
     "Evaluation",
     "Experiment",
+    "FrameCallback",
+    "ImageSequence",
     "LoadedAgent",
+    "Look",
     "Publication",
     "RLExperimentsError",
     "Recording",
@@ -73,6 +81,7 @@ __all__ = [
     "load_agent",
     "publish",
     "record",
+    "record_frames",
     "report_runs",
     "resume_run",
 ]

@@ -166,9 +166,22 @@ def start_server() -> None:
     resource_tracker.ensure_running()  # first, because it unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except ChildProcessError:
+            _forget_the_server_of_the_parent()
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forget_the_server_of_the_parent() -> None:
+    """In a process forked from one that has a server, Python waits for it as if it were a child of this one."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 
 def leave_signals_to_the_parent() -> None:

@@ -21,7 +21,7 @@ from stable_baselines3.common.logger import KVWriter
 from rl_experiments.core.errors import MissingPackageError
 from rl_experiments.training.settings import MLFLOW, TRACKIO, WANDB
 from rl_experiments.training.stopping import to_stderr
-from rl_experiments.training.tracking import start_wandb
+from rl_experiments.training.tracking import show_in_wandb, start_wandb
 
 _MOST_PARAMETERS = 100
 """Of one request to MLflow."""
@@ -92,9 +92,7 @@ class WandbTracker:
 
     def log_video(self, name: str, file: Path, steps: int) -> None:
         """Store a video, on the axis of the TensorBoard log."""
-        import wandb
-
-        self.run.log({name: wandb.Video(str(file), format=file.suffix[1:]), "global_step": steps})
+        show_in_wandb(self.run, file, steps)
 
     def finish(self, succeeded: bool) -> None:
         """End the run."""
