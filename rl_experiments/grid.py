@@ -10,7 +10,7 @@ from typing import Any
 
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, add_settings, typed
-from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.options import options_of, thread_count
 from rl_experiments.launching.grid.settings import (
     AUTO,
@@ -51,8 +51,12 @@ def build_parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = build_parser().parse(arguments)
-    grid = _grid(options.file, build_parser().given(arguments))
+    parser = build_parser()
+    options = parser.parse(arguments)
+    try:
+        grid = _grid(options.file, build_parser().given(arguments))
+    except RLExperimentsError as error:
+        parser.error(str(error))
     if options.dry_run:
         return _show(grid)
     from rl_experiments.launching.grid.running import run_grid

@@ -48,7 +48,7 @@ def test_each_run_is_an_ordinary_training(command: Command) -> None:
         "ALE/Pong-v5",
         1,
         100_000,
-        True,
+        "wandb",
     )
     assert str(parsed.hyperparams["policy_kwargs"]["activation_fn"]) == "nn.ReLU"
     assert parsed.hyperparams["learning_rate"] == "lin_0.1"

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rl_experiments import __version__
 from rl_experiments.core.errors import MissingPackageError
 from rl_experiments.core.files import write_text
 from rl_experiments.reporting.report import plotting
@@ -19,6 +18,7 @@ from rl_experiments.reporting.report.bootstrap import Interval
 from rl_experiments.reporting.report.content import Table, notes, number, shown, tables
 from rl_experiments.reporting.report.palette import colour, dash
 from rl_experiments.reporting.report.summarising import Report
+from rl_experiments.runs.record import versions
 
 _HERE = "rl_experiments.reporting.report"
 _CAPTIONS = {
@@ -60,7 +60,7 @@ def write_page(report: Report, curves: Mapping[str, Any], target: Path) -> None:
         environments=_environments(report, target),
         tables=[_cells(table) for table in tables(report)],
         notes=notes(report),
-        made=f"rl_experiments {__version__}, {datetime.now(UTC).isoformat(timespec='minutes')}",
+        made=f"rl_experiments {versions().get('rl_experiments', '')}, {datetime.now(UTC).isoformat(timespec='minutes')}",
         data=_json(report, curves, overall),
         library=_library(),
     )
