@@ -60,11 +60,16 @@ def write_page(report: Report, curves: Mapping[str, Any], target: Path) -> None:
         environments=_environments(report, target),
         tables=[_cells(table) for table in tables(report)],
         notes=notes(report),
-        made=f"rl_experiments {versions().get('rl_experiments', '')}, {datetime.now(UTC).isoformat(timespec='minutes')}",
+        made=_made(),
         data=_json(report, curves, overall),
         library=_library(),
     )
     write_text(target, content)
+
+
+def _made() -> str:
+    version = versions().get("rl_experiments", "")
+    return f"rl_experiments {version}, {datetime.now(UTC).isoformat(timespec='minutes')}"
 
 
 def _title(report: Report) -> str:
