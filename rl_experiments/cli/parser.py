@@ -151,6 +151,8 @@ def add_settings(parser: argparse.ArgumentParser, settings: Any, skip: Iterable[
             arguments |= {"type": typed(parse), "choices": metadata["choices"]}
             if metadata["choices"] is None:
                 arguments["metavar"] = _metavar(parse, default)
+            if metadata["bare"] is not None:
+                arguments |= {"nargs": "?", "const": metadata["bare"], "metavar": "NAME"}
         parser.add_argument(*flags, **arguments)
 
 
