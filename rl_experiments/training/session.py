@@ -56,7 +56,7 @@ from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.supervision_callback import Supervision
 from rl_experiments.training.trackers import SafeTracker, TrackedRun, TrackingCallback
-from rl_experiments.training.tracking import WANDB_TAG, run_name, show_in_tensorboard
+from rl_experiments.training.tracking import TRACKER_TAG, run_name, show_in_tensorboard
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
@@ -440,7 +440,7 @@ class Training:
         if outcome.preview is not None:
             show_in_tensorboard(self.model.logger, outcome.preview, outcome.order.steps)
         if self._tracker is not None and outcome.video is not None:
-            self._tracker.log_video(WANDB_TAG, outcome.video, outcome.order.steps)
+            self._tracker.log_video(TRACKER_TAG, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
         experiment = self.experiment

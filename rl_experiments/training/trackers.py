@@ -21,7 +21,6 @@ from stable_baselines3.common.logger import KVWriter
 from rl_experiments.core.errors import MissingPackageError
 from rl_experiments.training.settings import MLFLOW, TRACKIO, WANDB
 from rl_experiments.training.stopping import to_stderr
-from rl_experiments.training.tracking import show_in_wandb, start_wandb
 
 _MOST_PARAMETERS = 100
 """Of one request to MLflow."""
@@ -76,15 +75,21 @@ class WandbTracker:
     """Weights & Biases, which follows the TensorBoard log by itself."""
 
     def __init__(self, run: TrackedRun) -> None:
-        settings: dict[str, Any] = {
-            "project": run.project,
-            "entity": run.entity,
-            "group": run.group,
-            "tags": list(run.tags),
-        }
-        if run.identity is not None:
-            settings |= {"id": run.identity, "resume": "allow"}
-        self.run = start_wandb(run.name, settings, run.config)
+        import wandb
+
+        again: dict[str, Any] = {} if run.identity is None else {"id": run.identity, "resume": "allow"}
+        self.run = wandb.init(
+            name=run.name,
+            project=run.project,
+            entity=run.entity,
+            group=run.group,
+            tags=list(run.tags),
+            config=dict(run.config),
+            sync_tensorboard=True,
+            monitor_gym=False,
+            save_code=False,
+            **again,
+        )
         self.identity = str(self.run.id)
 
     def log(self, values: Mapping[str, float], steps: int) -> None:
@@ -92,7 +97,10 @@ class WandbTracker:
 
     def log_video(self, name: str, file: Path, steps: int) -> None:
         """Store a video, on the axis of the TensorBoard log."""
-        show_in_wandb(self.run, file, steps)
+        import wandb
+
+        kind: Any = file.suffix[1:]
+        self.run.log({name: wandb.Video(str(file), format=kind), "global_step": steps})
 
     def finish(self, succeeded: bool) -> None:
         """End the run."""
