@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError, Terminated
+from rl_experiments.core.errors import (
+    ConfigurationError,
+    MissingPackageError,
+    NotFoundError,
+    RLExperimentsError,
+    Terminated,
+)
 from rl_experiments.core.files import replacing
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.progress import progress_bar
+from rl_experiments.envs import make_envs
+from rl_experiments.evaluation.evaluating import without_window
 from rl_experiments.recording.composing import tiled
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.performing import Part, Performer
@@ -130,6 +138,7 @@ def record_comparison(
             stack.callback(performers[-1].close)
         cast = _without_failed(performers, labels, tell)
         if not cast:
+            _name_what_is_missing(performers[0].part)
             raise RecordingError(f"No agent of {run.path} can be shown: {performers[0].failure}")
         rate = fps if fps is not None else next(iter(cast.values())).fps
         with replacing(final) as temporary, progress_bar(n_steps, "recording", "step", show_progress) as bar:
@@ -152,6 +161,16 @@ def record_comparison(
 
 def _say_nothing(text: str) -> None:
     """For all but one of those that would say the same."""
+
+
+def _name_what_is_missing(part: Part) -> None:
+    """:raises MissingPackageError: if it is a package that the environment needs"""
+    try:
+        make_envs(without_window(part.load().recipe), 1, 0).close()
+    except MissingPackageError:
+        raise
+    except Exception:  # named already, agent by agent
+        return
 
 
 def unused_path(path: Path) -> Path:

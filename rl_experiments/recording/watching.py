@@ -17,6 +17,7 @@ from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.apart import Makers, vector_of
 from rl_experiments.recording.film import Film
 from rl_experiments.recording.images import Wanted
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import (
     PicturesEndedError,
     frames_per_second,
@@ -40,6 +41,7 @@ class VideoCamera:
     :param n_envs: environments at once
     :param n_episodes: episodes that they share, or None if steps are played
     :param overlay: write step, reward, return and action below each picture
+    :param look: size and quality of the pictures; if None, those of the environment
     :param say: takes what the user should know
     """
 
@@ -49,6 +51,7 @@ class VideoCamera:
         n_envs: int = 1,
         n_episodes: int | None = None,
         overlay: bool = False,
+        look: Look | None = None,
         say: Callable[[str], None] = say_aside,
     ) -> None:
         stems = [path.stem] if n_envs == 1 else [f"{path.stem}-env-{index}" for index in range(n_envs)]
@@ -56,7 +59,7 @@ class VideoCamera:
         shares = [None if n_episodes is None else (n_episodes + index) // n_envs for index in range(n_envs)]
         self._wants = Wanted(tuple(shares))
         self._overlay, self._say = overlay, say
-        self._scene = Scene(say=say)
+        self._scene = Scene(look=look, say=say)
         self._recipe: EnvironmentRecipe | None = None
         self._films: list[Film] = []
         self._places: list[ExitStack] = []
@@ -80,7 +83,7 @@ class VideoCamera:
     def recipe(self, recipe: EnvironmentRecipe) -> EnvironmentRecipe:
         self._recipe = recipe
         prepare_for(recipe)
-        return picture_recipe(recipe)
+        return picture_recipe(recipe, self._scene.look)
 
     def wrap(self, env: gym.Env) -> gym.Env:
         return self._scene.wrap(env)
