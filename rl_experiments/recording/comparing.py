@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExpe
 from rl_experiments.core.files import replacing
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.progress import progress_bar
-from rl_experiments.recording.composing import tiled
+from rl_experiments.recording.composing import columns_for, tiled
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.performing import Part, Performer
 from rl_experiments.recording.pictures import say_aside
@@ -210,10 +209,7 @@ def _columns(performers: Sequence[Performer]) -> int:
     if count <= FEW:
         return count
     height, width = performers[0].shape[:2]
-    return min(
-        range(1, count + 1),
-        key=lambda columns: abs(math.log(columns * width / (math.ceil(count / columns) * height) / WIDE)),
-    )
+    return columns_for(count, width, height, WIDE)
 
 
 def _gif_of(video: Path, tell: Callable[[str], None]) -> Path | None:
