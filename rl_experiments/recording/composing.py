@@ -151,6 +151,7 @@ def columns_for(count: int, width: int, height: int, shape: float = 1.0) -> int:
 
     def unevenness(columns: int) -> float:
         rows = math.ceil(count / columns)
-        return abs(math.log(columns * width / (rows * height) / shape)) + 1 - count / (rows * columns)
+        empty = 1 - count / (rows * columns)
+        return abs(math.log(columns * width / (rows * height) / shape)) + 1.5 * empty
 
     return min(range(1, count + 1), key=lambda columns: (unevenness(columns), -columns))
