@@ -45,6 +45,10 @@ class Parser(argparse.ArgumentParser):
         for flag in flags:
             self._ours.update(self._option_string_actions[flag].option_strings)
 
+    def describe(self, name: str, help: str) -> None:
+        """Say what a flag that was added from settings means in this command."""
+        next(action for action in self._actions if action.dest == name).help = help
+
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """
         :param arguments: the command line; if None, this process's
@@ -147,6 +151,8 @@ def add_settings(parser: argparse.ArgumentParser, settings: Any, skip: Iterable[
             arguments |= {"type": typed(parse), "choices": metadata["choices"]}
             if metadata["choices"] is None:
                 arguments["metavar"] = _metavar(parse, default)
+            if metadata["bare"] is not None:
+                arguments |= {"nargs": "?", "const": metadata["bare"], "metavar": "NAME"}
         parser.add_argument(*flags, **arguments)
 
 

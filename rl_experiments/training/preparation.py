@@ -80,9 +80,10 @@ def prepare(
     :param hyperparameters: those of a run that goes on; if None, they are looked up
     :param trust: what these may name; if None, anything, since they are the user's own
     """
-    if experiment.trial_id is not None and trial is None:
+    names_a_trial = experiment.trial_id is not None or experiment.from_study is not None
+    if names_a_trial and trial is None:
         raise ConfigurationError(
-            "trial_id names a tuned trial: load it with rl_experiments.tuning.load_trial, and pass it"
+            "trial_id and from_study name a tuned trial: load it with rl_experiments.tuning.loading, and pass it"
         )
     algorithm = get_algorithm(experiment.algo)
     if experiment.vec_env not in VEC_ENVS:
@@ -116,7 +117,7 @@ def prepare(
     from rl_experiments.training.resolving import resolve
 
     # Trials of a study fail one by one, without an end to the study.
-    tries = trial is None or experiment.trial_id is not None
+    tries = trial is None or names_a_trial
     configuration, synthetic = resolve(
         algorithm,
         hyperparameters,

@@ -51,8 +51,12 @@ from rl_experiments.training.run_files import (
     resume_command,
     write_configuration,
 )
+from rl_experiments.training.settings import WANDB
 from rl_experiments.training.stopping import StopRequest, to_stderr
-from rl_experiments.training.tracking import run_name, show_in_tensorboard, show_in_wandb, start_wandb
+from rl_experiments.training.supervision import Supervisor
+from rl_experiments.training.supervision_callback import Supervision
+from rl_experiments.training.trackers import SafeTracker, TrackedRun, TrackingCallback
+from rl_experiments.training.tracking import TRACKER_TAG, run_name, show_in_tensorboard
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
@@ -62,6 +66,7 @@ class Training:
 
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Training:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
@@ -81,8 +87,10 @@ class Training:
         self._prepared = prepared
         self._environments: list[VecEnv] = []
         self._evaluators: Evaluators | None = None
-        self._tracker: Any = None
+        self._tracker: SafeTracker | None = None
         self._evaluation: PeriodicEvaluation | None = None
+        self._supervisor = supervisor
+        self._supervision: Supervision | None = None
         self._progress: Progress | None = None
         self._videos: TrainingVideos | None = None
         self._record: RunRecord | None = None
@@ -117,6 +125,8 @@ class Training:
             self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice)
+        if self._tracker is not None and self._record is not None:
+            self._record.update(tracker=self._tracker.as_dict())
         if self._start is not None:
             continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
@@ -147,7 +157,7 @@ class Training:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
-        reason = self._early_stopping.reason if number is None else signal.Signals(number).name
+        reason = self._reason() if number is None else signal.Signals(number).name
         steps = self.model.num_timesteps
         try:
             self._save()
@@ -171,6 +181,10 @@ class Training:
         if self._videos is not None:
             self._videos.finish()
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
+
+    def _reason(self) -> str | None:
+        """:return: why it ended before its budget was spent"""
+        return self._early_stopping.reason or (None if self._supervision is None else self._supervision.reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
@@ -230,7 +244,7 @@ class Training:
         return model
 
     def _tensorboard_folder(self) -> str | None:
-        if self._tracker is not None:
+        if self._tracker is not None and self._tracker.kind == WANDB:
             return f"runs/{self._tracker.name}/{self.run.env_name}"
         return (
             str(Path(self.experiment.tensorboard_log) / self.run.env_name) if self.experiment.tensorboard_log else None
@@ -248,13 +262,14 @@ class Training:
                     self.run, freq, experiment.save_replay_buffer, experiment.verbose, experiment.keep_last
                 )
             )
-        if experiment.eval_freq > 0:
+        eval_freq = self._eval_freq()
+        if eval_freq > 0:
             agent = SB3Agent(self.model, configuration.algorithm)
             self._evaluation = PeriodicEvaluation(
                 agent,
                 self._make_envs(experiment.n_eval_envs, training=False),
                 self.run,
-                max(experiment.eval_freq // steps_per_call, 1),
+                max(eval_freq // steps_per_call, 1),
                 experiment.eval_episodes,
                 not configuration.recipe.acts_stochastically,
                 experiment.verbose,
@@ -269,12 +284,22 @@ class Training:
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
+        if self._tracker is not None:
+            around.append(TrackingCallback(self._tracker))
         if self._videos is not None:
             period = max(experiment.video_freq // steps_per_call, 1) * steps_per_call
             around.append(PeriodicVideo(self._videos, period, save_with_statistics))
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
         record = KeepRecord(self._keep_record, self._evaluation)
-        return [*around, *callbacks, record, stopper, self._checkpoints]
+        if self._supervisor is not None and self._evaluation is not None:
+            self._supervision = Supervision(self._supervisor, self._evaluation, self._ignores_callbacks)
+        supervision = [] if self._supervision is None else [self._supervision]
+        return [*around, *callbacks, record, *supervision, stopper, self._checkpoints]
+
+    def _eval_freq(self) -> int:
+        if self._supervisor is None:
+            return self.experiment.eval_freq
+        return max(self.configuration.n_timesteps // self._supervisor.n_evaluations, 1)
 
     def _make_checkpoints(self, callbacks: list[BaseCallback]) -> ResumableCheckpoints:
         """Callbacks that only look have no state that a checkpoint would hold."""
@@ -415,19 +440,25 @@ class Training:
         if outcome.preview is not None:
             show_in_tensorboard(self.model.logger, outcome.preview, outcome.order.steps)
         if self._tracker is not None and outcome.video is not None:
-            show_in_wandb(self._tracker, outcome.video, outcome.order.steps)
+            self._tracker.log_video(TRACKER_TAG, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
         experiment = self.experiment
         if not experiment.track:
             return
-        settings = {
-            "project": experiment.wandb_project_name,
-            "entity": experiment.wandb_entity,
-            "group": experiment.wandb_group,
-            "tags": list(experiment.wandb_tags),
-        }
-        name = run_name(self.run.env_name, experiment.algo, experiment.seed)
-        self._tracker = start_wandb(
-            name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
+        before = RunRecord.read(self.run).get("tracker") if self._again else None
+        if not isinstance(before, dict) or before.get("kind") != experiment.track:
+            before = {}
+        name = str(before.get("name") or run_name(self.run.env_name, experiment.algo, experiment.seed))
+        self._tracker = SafeTracker(
+            str(experiment.track),
+            TrackedRun(
+                name,
+                experiment.wandb_project_name,
+                {**experiment.as_arguments(), **self.configuration.saved_hyperparameters},
+                experiment.wandb_entity,
+                experiment.wandb_group,
+                experiment.wandb_tags,
+                before.get("id"),
+            ),
         )

@@ -28,10 +28,12 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
 from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner
+from rl_experiments.training.tables.milestones import Milestones
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
 
@@ -52,6 +54,7 @@ class TableTraining:
     :param stop: once it has heard a signal, the training ends with the episode
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class TableTraining:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment, self.configuration = prepared.experiment, prepared.configuration
         self.run = run
@@ -74,7 +78,7 @@ class TableTraining:
         experiment = self.experiment
         self._video_due = Due(experiment.video_freq)
         self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
-        self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
+        self._dues = {"evaluation": Due(0 if supervisor else experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._checkpoints = TableCheckpoints(
             run,
             self._learner,
@@ -84,6 +88,8 @@ class TableTraining:
             self._facts(),
             None if experiment.save_every is None else 60 * experiment.save_every,
         )
+        steps = self.configuration.n_timesteps
+        self._milestones = None if supervisor is None else Milestones(supervisor, prepared.budget, steps)
         self._models: list[Path] = []
         self._best: Table | None = None
         self._log: EpisodeLog | None = None
@@ -168,20 +174,25 @@ class TableTraining:
         stopping = self._stopping
         return (
             self._stop.signal is None
-            and stopping.reason is None
+            and self._reason is None
             and (not stopping.has_limits or stopping.goes_on())
             and not self._prepared.budget.is_spent(self._learner.episode, self._learner.steps)
         )
 
+    @property
+    def _reason(self) -> str | None:
+        """Why it ends before its budget is spent."""
+        return self._stopping.reason or (None if self._milestones is None else self._milestones.reason)
+
     def _advance(self) -> None:
         """To the next evaluation or model, or until a checkpoint is due."""
-        dues = (*self._dues.values(), self._video_due)
-        following = [due.next for due in dues if due.next is not None]
         assert self._log is not None
-        self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
+        if not self._dues["evaluation"].is_due(self._learner.steps):  # it is, where a signal had ended the evaluation
+            self._log.add(self._learner.advance(self._next_stop()))
         steps = self._learner.steps
         if self._dues["evaluation"].is_due(steps):
-            self._dues["evaluation"].last = steps
+            self._evaluate()
+        if self._milestones is not None and self._milestones.is_due(self._learner.episode, steps):
             self._evaluate()
         if self._dues["model"].is_due(steps):
             self._dues["model"].last = steps
@@ -191,6 +202,13 @@ class TableTraining:
             self._write_checkpoint()
         if self._videos is not None:
             self._record_video(self._videos, steps)
+
+    def _next_stop(self) -> int:
+        """:return: steps at which something is due next"""
+        following = [due.next for due in (*self._dues.values(), self._video_due) if due.next is not None]
+        if self._milestones is not None:
+            following.append(self._learner.steps + self._milestones.moment)
+        return min(following, default=sys.maxsize)
 
     def _start_videos(self) -> TrainingVideos | None:
         experiment, seeds = self.experiment, self._settings.eval_seed
@@ -219,7 +237,10 @@ class TableTraining:
         result = self._evaluations.evaluate(table, steps)
         if result is None:
             return
+        self._dues["evaluation"].last = steps
         self._stopping.hear(result)
+        if self._milestones is not None:
+            self._milestones.hear(steps, result)
         if self.experiment.verbose > 0 and not self._prepared.compiled:
             print(f"Eval num_timesteps={steps}, {_score(result)}")
         if self._evaluations.is_better(result):
@@ -229,7 +250,6 @@ class TableTraining:
 
     def _evaluate_at_the_end(self) -> None:
         if not self._evaluations.timesteps or self._evaluations.timesteps[-1] != self._learner.steps:
-            self._dues["evaluation"].last = self._learner.steps
             self._evaluate()
 
     def _write_results(self) -> None:
@@ -264,7 +284,7 @@ class TableTraining:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
-        reason = self._stopping.reason if number is None else signal.Signals(number).name
+        reason = self._reason if number is None else signal.Signals(number).name
         table, steps = self._table(), self._learner.steps
         try:
             save_table(table, self.run.final_model)
@@ -296,7 +316,8 @@ class TableTraining:
         }
         if self._evaluations.evaluations:
             played = self._evaluations.play(_table_of(optimum.actions, table))
-            found["optimal_score"] = [played.mean_reward, played.std_reward]
+            if len(played.episodes) == self._evaluations.n_episodes:  # fewer after a signal
+                found["optimal_score"] = [played.mean_reward, played.std_reward]
         return found
 
     def _tell(self, status: str, reason: str | None) -> None:
