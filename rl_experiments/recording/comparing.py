@@ -51,7 +51,8 @@ def chosen_models(run: Run, asked: Sequence[str] = (), most: int = MOST_TILES) -
     """
     Choose the agents of a run that a video shows.
 
-    :param asked: steps of checkpoints, ``best`` and ``final``; if empty, all that there are
+    :param asked: steps of checkpoints, ``best`` and ``final``; if empty, all that there are, but of a run with models
+        of ``--save-freq`` not the checkpoints of nearly the same moments that it can be resumed from
     :param most: of so many at most; checkpoints between the first and the last are left out evenly
     :return: those that are shown in order, and those that are left out
     :raises NotFoundError: if one that is asked for is not there, or there are none
@@ -65,6 +66,8 @@ def chosen_models(run: Run, asked: Sequence[str] = (), most: int = MOST_TILES) -
             if name not in names:
                 raise NotFoundError(f"There is no model '{name}' in {run.path}. There are: {_some(there)}")
         there = [which for which in there if str(which) in asked]
+    elif kept := run.checkpoints():
+        there = [which for which in there if isinstance(which, str) or which in kept]
     ends = [which for which in there if isinstance(which, str)]
     steps = [which for which in there if isinstance(which, int)]
     room = most - len(ends)
