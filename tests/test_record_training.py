@@ -133,7 +133,7 @@ def test_which_models_are_shown(painted_run: Run, tmp_path: Path) -> None:
     assert chosen_models(run, ["55"])[0] == [55]
     assert chosen_models(run) == ([*counts, "best", "final"], [])
     shown, left_out = chosen_models(run, most=5)
-    assert len(shown) == 5 and shown[0] == 10 and shown[2:] == [100, "best", "final"]
+    assert shown == [10, 50, 100, "best", "final"]
     assert sorted([*left_out, *shown[:3]]) == counts
     assert chosen_models(run, ["20", "best"])[0] == [20, "best"]
     assert chosen_models(run, most=1)[0] == ["final"]
