@@ -1,0 +1,80 @@
+"""JAX, made ready before it is used: quiet, and with what it compiles kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from rl_experiments.core.errors import ConfigurationError, MissingPackageError
+from rl_experiments.core.files import cache_folder
+
+
+def has_brax() -> bool:
+    """Whether Brax is installed; it is not imported."""
+    return importlib.util.find_spec("brax") is not None and importlib.util.find_spec("jax") is not None
+
+
+def prepare_jax(what: str) -> Any:
+    """
+    Import JAX, and let it keep what it compiles in this machine's cache folder, so that a second run starts at once.
+
+    A folder that the user named (``JAX_COMPILATION_CACHE_DIR``) stays.
+
+    :param what: what needs it, as the subject of a sentence
+    :return: the module ``jax``
+    :raises MissingPackageError: if Brax is not installed
+    """
+    if not has_brax():
+        raise MissingPackageError(what, "brax", "brax")
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    warnings.filterwarnings("ignore", message="Brax System, piplines")
+    return jax
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Brax and MuJoCo print, while they are imported, what optional packages they have not found."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def is_jax_running() -> bool:
+    """Whether JAX has started its threads in this process: they do not survive a fork."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bool(getattr(bridge, "_backends", None))
+
+
+def choose_device(name: str) -> Any:
+    """
+    :param name: ``auto``, ``cpu``, or ``cuda``, ``gpu`` or ``tpu`` with or without a number (``cuda:1``)
+    :return: the device of JAX
+    :raises ConfigurationError: if there is none
+    """
+    import jax
+
+    kind, _, number = name.partition(":")
+    try:
+        devices = jax.devices() if kind == "auto" else jax.devices({"cuda": "gpu"}.get(kind, kind))
+        return devices[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        there = ", ".join(str(device) for device in jax.devices())
+        raise ConfigurationError(f"JAX has no device '{name}'. It has: {there}") from None
+
+
+def cpu_device() -> Any:
+    """:return: where single environments and their agents compute, whatever there is: they gain nothing on a GPU"""
+    import jax
+
+    return jax.local_devices(backend="cpu")[0]
+
