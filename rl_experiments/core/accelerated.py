@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import io
+import os
+import platform
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError
@@ -31,14 +35,26 @@ def prepare_jax(what: str) -> Any:
     """
     if not has_brax():
         raise MissingPackageError(what, "brax", "brax")
+    # What it took from the cache, it would compare aloud with names of the processor that it has made up itself.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax" / _processor()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     warnings.filterwarnings("ignore", message="Brax System, piplines")
     return jax
+
+
+def _processor() -> str:
+    """:return: what this machine's processor can do: code for another would end a process that finds it in a shared home"""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = [platform.machine(), platform.processor()]
+    flags = sorted({line for line in lines if line.startswith(("flags", "Features", "model name")) or len(lines) == 2})
+    return hashlib.sha256("\n".join(flags).encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
