@@ -14,6 +14,7 @@ from rl_experiments.training.stopping import StopRequest
 from rl_experiments.training.threads import ThreadChoice
 
 _CLASSES = {
+    "brax": "rl_experiments.training.brax.session.BraxTraining",
     "sb3": "rl_experiments.training.session.Training",
     "tabular": "rl_experiments.training.tables.session.TableTraining",
 }

@@ -110,6 +110,10 @@ def prepare(
         from rl_experiments.training.tables.preparation import prepare_table
 
         return prepare_table(experiment, algorithm, hyperparameters, trust)
+    if algorithm.backend == "brax":
+        from rl_experiments.training.brax.preparation import prepare_brax
+
+        return prepare_brax(experiment, algorithm, hyperparameters, trust)
     # Trials of a study fail one by one, without an end to the study.
     tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(
@@ -172,7 +176,8 @@ def _check_numbers(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    check_device(experiment.device)
+    if get_algorithm(experiment.algo).backend != "brax":  # JAX has devices of its own
+        check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
     if experiment.tensorboard_log or experiment.track:
         _require_tensorboard()

@@ -78,6 +78,12 @@ class BraxAgent:
         with jax.default_device(cpu_device()):
             return np.asarray(self._act[deterministic](self._params_there, observation, key)), None
 
+    def exchange(self, policy: Policy) -> None:
+        """Act by another policy of the same networks; what is compiled stays."""
+        self.policy = policy
+        for name in ("params", "_params_there"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def _params_there(self) -> Any:
         import jax
@@ -89,7 +95,8 @@ class BraxAgent:
         with quiet_imports():
             from brax.training.agents.ppo import networks
 
-        return {deterministic: _acting(networks.make_inference_fn(self.networks), deterministic) for deterministic in (True, False)}
+        make_policy = networks.make_inference_fn(self.networks)
+        return {deterministic: _acting(make_policy, deterministic) for deterministic in (True, False)}
 
     @cached_property
     def _blank(self) -> Any:

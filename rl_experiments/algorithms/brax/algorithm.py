@@ -1,8 +1,6 @@
 """The hyperparameters of PPO as Brax has it; importing this imports no JAX."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 ACTIVATIONS = ("elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "swish", "tanh")
 """What lies between the layers: functions of ``flax.linen``."""
@@ -58,13 +56,13 @@ class BraxPPO:
         vf_loss_coefficient: float = 0.5,
         episode_length: int = 1000,
         num_evals: int = 10,
-        policy_hidden_layer_sizes: Sequence[int] = (32, 32, 32, 32),
-        value_hidden_layer_sizes: Sequence[int] = (256, 256, 256, 256, 256),
+        policy_hidden_layer_sizes: tuple[int, ...] = (32, 32, 32, 32),
+        value_hidden_layer_sizes: tuple[int, ...] = (256, 256, 256, 256, 256),
         activation: str = "swish",
         distribution_type: str = "tanh_normal",
         policy_obs_key: str = "state",
         value_obs_key: str = "state",
-        eval_seed: Sequence[int] = (),
+        eval_seed: tuple[int, ...] = (),
         n_eval_episodes: int = 5,
     ) -> None:
         self.learning_rate = learning_rate

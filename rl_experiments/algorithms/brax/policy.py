@@ -69,10 +69,16 @@ def state_dicts(params: Any) -> tuple[Any, ...]:
 
 def save_policy(policy: Policy, path: Path) -> None:
     """Write the file, whole or not at all."""
+    with replacing(path) as temporary:
+        write_policy(policy, temporary)
+
+
+def write_policy(policy: Policy, path: Path) -> None:
+    """Write the file as it comes, into a folder that appears whole or not at all."""
     from flax import serialization
 
     content = serialization.msgpack_serialize({str(index): part for index, part in enumerate(policy.parameters)})
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(PARAMETERS, content)
         archive.writestr(DESCRIPTION, json.dumps(policy.description, indent=1) + "\n")
 

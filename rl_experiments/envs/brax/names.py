@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rl_experiments.core.accelerated import has_brax, quiet_imports
+from rl_experiments.core.accelerated import has_brax, prepare_jax, quiet_imports
 
 BRAX = (
     "ant",
@@ -57,6 +57,7 @@ def is_brax(spec: Any) -> bool:
 
 def brax_names() -> list[str]:
     """:return: all that are registered with Brax, those of the user included"""
+    prepare_jax("Brax")
     with quiet_imports():
         envs = importlib.import_module("brax.envs")
     return sorted(envs._envs)
@@ -66,6 +67,7 @@ def playground_names() -> list[str]:
     """:return: all of MuJoCo Playground, where it is installed"""
     if importlib.util.find_spec("mujoco_playground") is None:
         return []
+    prepare_jax("MuJoCo Playground")
     with quiet_imports():
         registry = importlib.import_module("mujoco_playground").registry
     return sorted(registry.ALL_ENVS)

@@ -82,9 +82,10 @@ class BraxLearner:
         """
         import jax
 
+        key = np.array([0, seed], np.uint32)
+        begin = self._compile("the reset of the environments", jax.jit(self._begin), key)
         with jax.default_device(self._device):
-            key = np.array([0, seed], np.uint32)
-            state = self._wait("the reset of the environments", lambda: jax.jit(self._begin).lower(key).compile())(key)
+            state = begin(key)
             if parameters is not None:
                 normalizer, policy, value = jax.device_put(parameters, self._device)
                 state = state._replace(normalizer=normalizer, params=state.params.replace(policy=policy, value=value))
@@ -97,14 +98,18 @@ class BraxLearner:
         with jax.default_device(self._device):
             return jax.eval_shape(self._begin, jax.ShapeDtypeStruct((2,), np.uint32))
 
+    def put(self, state: Any) -> LearnerState:
+        """:return: a state of NumPy arrays, on the device"""
+        import jax
+
+        return LearnerState(*jax.device_put(state, self._device))
+
     def compile(self, state: Any) -> None:
         """Compile the update for states like this one, or like :meth:`blank`."""
         import jax
 
-        with jax.default_device(self._device):
-            update = jax.jit(self._update, donate_argnums=(0,))
-            rate = np.float32(0.0)
-            self._compiled = self._wait("the update", lambda: update.lower(state, rate).compile())
+        update = jax.jit(self._update, donate_argnums=(0,))
+        self._compiled = self._compile("the update", update, state, np.float32(0.0))
 
     def update(self, state: LearnerState, learning_rate: float) -> tuple[LearnerState, dict[str, Any]]:
         """
@@ -117,6 +122,15 @@ class BraxLearner:
         with jax.default_device(self._device):
             state, metrics = self._compiled(state, np.float32(learning_rate))
             return LearnerState(*state), jax.device_get(metrics)
+
+    def _compile(self, what: str, function: Any, *arguments: Any) -> Any:
+        import jax
+
+        def work() -> Any:
+            with jax.default_device(self._device):  # what is set so holds for one thread
+                return function.lower(*arguments).compile()
+
+        return self._wait(what, work)
 
     def _begin(self, key: Any) -> LearnerState:
         """The keys are split as in Brax's ``ppo.train``."""
