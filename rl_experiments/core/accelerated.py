@@ -48,7 +48,7 @@ def prepare_jax(what: str) -> Any:
 
 
 def _processor() -> str:
-    """:return: what this machine's processor can do: code for another would end a process that finds it in a shared home"""
+    """:return: what this machine's processor can do: code for another, found in a shared home, would end the process"""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -93,4 +93,3 @@ def cpu_device() -> Any:
     import jax
 
     return jax.local_devices(backend="cpu")[0]
-

@@ -116,5 +116,7 @@ def load_brax_agent(path: Path, algorithm: Algorithm) -> BraxAgent:
 
 def _space(size: Any) -> spaces.Space:
     if isinstance(size, dict):
-        return spaces.Dict({name: spaces.Box(-np.inf, np.inf, tuple(shape), np.float32) for name, shape in size.items()})
+        return spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, tuple(shape), np.float32) for name, shape in size.items()}
+        )
     return spaces.Box(-np.inf, np.inf, (size,), np.float32)

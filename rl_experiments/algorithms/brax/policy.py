@@ -154,10 +154,12 @@ def _checked(content: Any, parameters: tuple[Any, ...]) -> Policy:
 def _check_sizes(policy: Policy) -> None:
     """A description of other networks than those of the parameters is found here, where it can be told of a file."""
     sizes = policy.observation_size
-    means = policy.parameters[0].get("mean") if isinstance(policy.parameters[0], dict) else None
+    means: Any = policy.parameters[0].get("mean") if isinstance(policy.parameters[0], dict) else None
     if isinstance(sizes, int):
         if np.shape(means) != (sizes,):
-            raise ConfigurationError(f"its normaliser has shape {np.shape(means)}, and observations have {sizes} numbers")
+            raise ConfigurationError(
+                f"its normaliser has shape {np.shape(means)}, and observations have {sizes} numbers"
+            )
     elif not isinstance(sizes, dict) or not isinstance(means, dict) or set(sizes) != set(means):
         raise ConfigurationError("its normaliser is of other observations")
 

@@ -50,7 +50,7 @@ class Camera:
 
 
 def _following(model: Any, mujoco: Any) -> Any:
-    """:return: the model's own camera that tracks, or one that follows the body that is free to go, or one that stays"""
+    """:return: the model's own camera that tracks, one that follows the body that is free to go, or one that stays"""
     names = [model.camera(index).name for index in range(model.ncam)]
     if "track" in names:
         return "track"

@@ -35,7 +35,10 @@ class BraxEnv(gym.Env):
         self.render_mode = render_mode
         self._size = (int(width), int(height))
         self._simulation = simulation(name, kwargs)
-        self.metadata = {**type(self).metadata, "render_fps": round(1 / self._simulation.seconds_of_a_step)}
+        self.metadata = {  # type: ignore[misc]
+            **type(self).metadata,
+            "render_fps": round(1 / self._simulation.seconds_of_a_step),
+        }
         self.observation_space = _space_of(self._simulation.first_observation)
         self.action_space = spaces.Box(-1.0, 1.0, (self._simulation.action_size,), np.float32)
         self._state: Any = None

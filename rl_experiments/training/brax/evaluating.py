@@ -1,4 +1,4 @@
-"""Evaluations during a training with Brax: the same episodes in the same environment that agents are played in later."""
+"""Evaluations during a training with Brax: the same episodes, in the environment that agents are played in later."""
 
 from __future__ import annotations
 

@@ -149,9 +149,7 @@ class BraxLearner:
         shapes = jax.tree.map(lambda part: specs.Array(part.shape[-1:], np.dtype("float32")), envs.obs)
         epoch_key = jax.random.split(jax.random.split(local_key)[0], 1)[0]
         normalizer = running_statistics.init_state(shapes)
-        return _without_weak_types(
-            LearnerState(normalizer, params, self._optimizer.init(params), envs, epoch_key)
-        )
+        return _without_weak_types(LearnerState(normalizer, params, self._optimizer.init(params), envs, epoch_key))
 
     def _update(self, state: Any, learning_rate: Any) -> tuple[Any, dict[str, Any]]:
         import jax
@@ -209,9 +207,7 @@ class BraxLearner:
 
         optimizer, params, key = carry
         key, key_loss = jax.random.split(key)
-        (_, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(
-            params, normalizer, minibatch, key_loss
-        )
+        (_, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(params, normalizer, minibatch, key_loss)
         updates, optimizer = self._optimizer.update(gradients, optimizer)
         params = optax.apply_updates(params, jax.tree.map(lambda part: -learning_rate * part, updates))
         return (optimizer, params, key), metrics

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from rl_experiments.core.background import wait_for
 from rl_experiments.core.progress import progress_bar
 
-_MOMENT = 0.1
 _BETWEEN_LINES = 10.0
 """Seconds."""
 
@@ -48,26 +47,12 @@ class Progress:
         :param what: what is compiled
         :return: what the function returned
         """
-        result: dict[str, Any] = {}
-
-        def work() -> None:
-            try:
-                result["value"] = function()
-            except BaseException as error:
-                result["error"] = error
-
         self._say(f"Compiling {what}")
         began = time.monotonic()
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(_MOMENT)
-            self._bar.set_description(f"compiling {what}, {time.monotonic() - began:.0f} s")
-        if "error" in result:
-            raise result["error"]
+        value = wait_for(function, lambda seconds: self._bar.set_description(f"compiling {what}, {seconds:.0f} s"))
         self._bar.set_description("training")
         self._say(f"Compiled {what} in {time.monotonic() - began:.1f} s")
-        return result["value"]
+        return value
 
     def update(self, steps: int, mean_return: float | None) -> None:
         """
