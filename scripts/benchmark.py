@@ -682,7 +682,14 @@ _WAYS = {
     "compiled, first time": ("compiled", True),
     "compiled, from the disk": ("compiled", False),
     "compiled, 20 seeds": ("seeds", False),
+    "train, first time": ("train", True),
+    "train, from the disk": ("train", False),
 }
+_TRAIN_TABLE = (
+    *("-m", "rl_experiments.train", "--algo", "q_learning", "--env", "Taxi-v4", "--seed", "0"),
+    *("-c", "hyperparams/q_learning.yml#course-Taxi", "-f"),
+)
+"""The command with the course's hyperparameters: imports, checks, evaluations and files count too."""
 
 
 def tables(plan: Plan) -> Iterator[Row]:
@@ -697,10 +704,19 @@ def tables(plan: Plan) -> Iterator[Row]:
         measured = {}
         for name, (way, is_first) in _WAYS.items():
             env = child_environment(plan.new_folder() if is_first else kept)
-            done = run_child([str(script), way, str(episodes)], env, plan.folder)
+            logs = plan.new_folder()
+            arguments = [*_TRAIN_TABLE, str(logs), "-params", f"n_episodes:{episodes}"]
+            began = time.perf_counter()
+            done = run_child(arguments if way == "train" else [str(script), way, str(episodes)], env, plan.folder)
+            seconds = time.perf_counter() - began
             if done.returncode:
                 raise BenchmarkError(f"tables, {name}: {done.stderr[-500:]}")
-            measured[name] = json.loads(done.stdout)
+            if way == "train":
+                record = json.loads((logs / "q_learning" / "Taxi-v4_1" / "run.json").read_text(encoding="utf-8"))
+                learning = record["timings"]["training_seconds"]
+                measured[name] = {"steps": record["steps"], "learning": learning, "whole": seconds}
+            else:
+                measured[name] = json.loads(done.stdout)
         rounds.append(measured)
     for name in _WAYS:
         # The first round fills the memory of compiled code.

@@ -12,10 +12,10 @@ def check_device(device: str) -> None:
     :param device: as torch names it, or ``auto``
     :raises ConfigurationError: if nothing can be computed there
     """
-    import torch
-
     if device == "auto":
         return
+    import torch
+
     try:
         float(torch.zeros(1, device=device))
     except (RuntimeError, AssertionError, NotImplementedError) as error:

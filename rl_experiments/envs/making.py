@@ -7,23 +7,12 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
-from stable_baselines3.common.vec_env import (
-    DummyVecEnv,
-    VecEnv,
-    VecEnvWrapper,
-    VecFrameStack,
-    VecNormalize,
-    VecTransposeImage,
-    is_vecenv_wrapped,
-)
 
 from rl_experiments.core import pickles
 from rl_experiments.core.annotations import describe, fits, type_of
@@ -32,14 +21,17 @@ from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
-from rl_experiments.envs.adapters import GoalInObservation
+from rl_experiments.envs.maps import check_map
 from rl_experiments.envs.recipe import EnvironmentRecipe
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.state import offer_state
-from rl_experiments.envs.workers import WorkerError, WorkerVecEnv, leave_signals_to_the_parent, reason_of
+from rl_experiments.envs.workers import WorkerError, leave_signals_to_the_parent, reason_of
 
-VEC_ENVS: dict[str, Any] = {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}
+if TYPE_CHECKING:  # vectors need SB3 and torch; a single environment does not
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+VEC_ENVS = ("dummy", "subproc")
+"""One process for all environments, or one for each."""
 
 _TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 """Why the system starts no further process."""
@@ -81,6 +73,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     spec = registry.find_spec(recipe.env_id, recipe.gym_packages)
     arguments = {**recipe.kwargs, **(kwargs or {})}
     limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
+    check_map(recipe.env_id, {**spec.kwargs, **arguments})
     try:
         with warnings.catch_warnings():
             if recipe.adaptation is not None:
@@ -133,6 +126,8 @@ def make_envs(
     :param training: whether VecNormalize updates its statistics and normalises rewards
     :param outermost: a last wrapper around each single environment
     """
+    from stable_baselines3.common.env_util import make_vec_env
+
     maker = _Maker(recipe, outermost, vec_env == "subproc")
     kwargs = dict(recipe.monitor_kwargs)
     try:
@@ -142,7 +137,7 @@ def make_envs(
             seed=seed,
             monitor_dir=str(monitor_folder) if monitor_folder else None,
             wrapper_class=maker.wrap,
-            vec_env_cls=VEC_ENVS[vec_env],
+            vec_env_cls=_class_of(vec_env),
             monitor_kwargs=kwargs,
         )
     except (TypeError, AssertionError, ValueError) as error:
@@ -160,7 +155,19 @@ def make_envs(
         raise
 
 
+def _class_of(vec_env: str) -> Any:
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from rl_experiments.envs.worker_vectors import WorkerVecEnv
+
+    return {"dummy": DummyVecEnv, "subproc": WorkerVecEnv}[vec_env]
+
+
 def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecEnv:
+    from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize, VecTransposeImage
+
+    from rl_experiments.envs.adapters import GoalInObservation
+
     for name, kwargs in recipe.vec_wrappers:
         wrapper = import_symbol(name, recipe.trust, "vec_env_wrapper", VecEnvWrapper)
         env = _put_around(env, wrapper, name, kwargs)
@@ -182,6 +189,8 @@ def _wrap_vector(env: VecEnv, recipe: EnvironmentRecipe, training: bool) -> VecE
 
 
 def _check_normalization(arguments: Mapping[str, Any]) -> None:
+    from stable_baselines3.common.vec_env import VecNormalize
+
     for name, parameter in inspect.signature(VecNormalize.__init__).parameters.items():
         if name in arguments and not fits(arguments[name], parameter.annotation):
             raise ConfigurationError(
@@ -190,6 +199,8 @@ def _check_normalization(arguments: Mapping[str, Any]) -> None:
 
 
 def _stack_frames(env: VecEnv, recipe: EnvironmentRecipe) -> VecEnv:
+    from stable_baselines3.common.vec_env import VecFrameStack
+
     space, count = env.observation_space, recipe.frame_stack
     assert count is not None
     parts = list(space.spaces.values()) if isinstance(space, spaces.Dict) else [space]
@@ -206,6 +217,8 @@ def load_normalization(path: Path, env: VecEnv, recipe: EnvironmentRecipe) -> Ve
     :raises NotFoundError: if the file is not there
     :raises UntrustedError: if it holds more than statistics
     """
+    from stable_baselines3.common.vec_env import VecNormalize
+
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -239,6 +252,9 @@ def has_action_masks(env: VecEnv) -> bool:
 
 
 def _needs_transpose(env: VecEnv) -> bool:
+    from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+    from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
+
     if is_vecenv_wrapped(env, VecTransposeImage):
         return False
     space = env.observation_space

@@ -8,19 +8,20 @@ import pickle
 import random
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3.common.monitor import ResultsWriter
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rl_experiments.core import pickles
 from rl_experiments.core.restoring import put
 from rl_experiments.core.snapshots import Native, Rules, Snapshot
 from rl_experiments.core.symbols import Trust
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 _RANDOM = "random.Random"
 _LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
@@ -101,6 +102,8 @@ def _layers(env: gym.Env) -> dict[str, gym.Env]:
 
 
 def _wrappers(env: VecEnv) -> dict[str, VecEnv]:
+    from stable_baselines3.common.vec_env import VecEnvWrapper
+
     wrappers: dict[str, VecEnv] = {}
     while isinstance(env, VecEnvWrapper):
         wrappers[str(len(wrappers))] = env
@@ -178,6 +181,8 @@ def _renew(around: Any, env: gym.Env) -> None:
 
 
 def _rules(env: gym.Env) -> Rules:
+    from stable_baselines3.common.monitor import ResultsWriter
+
     own = {type(layer).__module__.partition(".")[0] for layer in _layers(env).values()} - set(_LIBRARIES)
     return Rules(
         kept=(EnvSpec, ResultsWriter, *_kept_of_mujoco()),
@@ -189,6 +194,9 @@ def _rules(env: gym.Env) -> Rules:
 
 
 def _vector_rules() -> Rules:
+    from stable_baselines3.common.monitor import ResultsWriter
+    from stable_baselines3.common.vec_env import VecEnv
+
     return Rules(
         kept=(VecEnv, gym.Env, ResultsWriter),
         natives=(SPACES,),

@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from stable_baselines3.common.vec_env import SubprocVecEnv, subproc_vec_env
 
 from rl_experiments.core.errors import RLExperimentsError
 
-_PATIENCE = 5.0
+PATIENCE = 5.0
 """Seconds that a worker has to end by itself."""
 _LONGEST_REASON = 300
 """Characters of an error's text: torch shows whole tensors."""
@@ -61,7 +59,7 @@ class WorkerReports:
         :param processes: the workers, of which one no longer answers
         :return: the error that one of them reported, or its exit code
         """
-        wait([process.sentinel for process in processes], timeout=_PATIENCE)
+        wait([process.sentinel for process in processes], timeout=PATIENCE)
         for file in sorted(self._folder.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 report = json.loads(file.read_text(encoding="utf-8"))
@@ -100,84 +98,6 @@ def report_failures(env: gym.Env, file: Path) -> gym.Env:
         setattr(env, name, functools.partial(reporting, file, getattr(env, name)))
     env.get_wrapper_attr = get_wrapper_attr  # type: ignore[method-assign]
     return env
-
-
-class WorkerVecEnv(SubprocVecEnv):
-    """
-    SB3's vector of environments in processes of their own; a worker that fails says why, and closing always ends.
-
-    :param env_fns: make one environment each
-    :raises WorkerError: here and from every method, if a worker failed
-    """
-
-    def __init__(self, env_fns: list[Callable[[], gym.Env]]) -> None:
-        self._reports = WorkerReports()
-        start_server()
-        try:
-            with quiet_loops(subproc_vec_env):
-                super().__init__(
-                    [functools.partial(_make, make, self._reports.file(index)) for index, make in enumerate(env_fns)]
-                )
-        except BaseException as error:
-            failure = self._failure() if isinstance(error, (EOFError, ConnectionError)) else error
-            self._end(patience=0)
-            raise failure from None
-        self.remotes = tuple(_Remote(remote, self._failure) for remote in self.remotes)
-
-    def close(self) -> None:
-        """End the workers, those that no longer answer too."""
-        if self.closed:
-            return
-        for remote in self.remotes:
-            with contextlib.suppress(WorkerError, OSError):
-                remote.send(("close", None))
-        # A worker that was left in the middle of a step first gets rid of its answer.
-        deadline = time.monotonic() + _PATIENCE
-        drain([remote.fileno() for remote in self.remotes], deadline)
-        self._end(max(deadline - time.monotonic(), 1.0))
-
-    def _end(self, patience: float) -> None:
-        end_processes(getattr(self, "processes", []), patience)
-        for remote in getattr(self, "remotes", ()):
-            remote.close()
-        self._reports.close()
-        self.closed = True
-
-    def _failure(self) -> WorkerError:
-        return self._reports.failure(self.processes)
-
-
-class _Remote:
-    """The parent's end of a pipe; a worker that has ended is a :class:`WorkerError`."""
-
-    def __init__(self, connection: Any, failure: Callable[[], WorkerError]) -> None:
-        self._connection = connection
-        self._failure = failure
-
-    def send(self, message: Any) -> None:
-        """Ask the worker for something."""
-        with self._translated():
-            self._connection.send(message)
-
-    def recv(self) -> Any:
-        """Wait for its answer."""
-        with self._translated():
-            return self._connection.recv()
-
-    def fileno(self) -> int:
-        """The pipe's file descriptor."""
-        return int(self._connection.fileno())
-
-    def close(self) -> None:
-        """Close the pipe."""
-        self._connection.close()
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, ConnectionError):
-            raise self._failure() from None
 
 
 @contextlib.contextmanager
@@ -242,13 +162,26 @@ def start_server() -> None:
         return
     from multiprocessing import forkserver, resource_tracker
 
-    multiprocessing.set_forkserver_preload(["rl_experiments.envs.making"])
+    multiprocessing.set_forkserver_preload(["rl_experiments.envs.making", "rl_experiments.envs.worker_vectors"])
     resource_tracker.ensure_running()  # first, because it unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except ChildProcessError:
+            _forget_the_server_of_the_parent()
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forget_the_server_of_the_parent() -> None:
+    """In a process forked from one that has a server, Python waits for it as if it were a child of this one."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 
 def leave_signals_to_the_parent() -> None:
@@ -260,9 +193,3 @@ def leave_signals_to_the_parent() -> None:
         signal.signal(number, lambda number, frame: None)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-
-
-def _make(make: Callable[[], gym.Env], file: Path) -> gym.Env:
-    """Make one environment in its process, which has NumPy's generator from the process that it was forked from."""
-    np.random.seed()
-    return report_failures(reporting(file, make), file)

@@ -15,15 +15,17 @@ Wrappers that YAML files name, under the zoo's names (``rl_zoo3.wrappers.X``) or
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import ResizeObservation
-from sb3_contrib.common.wrappers import TimeFeatureWrapper
 
 from rl_experiments.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sb3_contrib.common.wrappers import TimeFeatureWrapper
 
 __all__ = [
     "ActionNoiseWrapper",
@@ -38,6 +40,16 @@ __all__ = [
     "TruncatedOnSuccessWrapper",
     "YAMLCompatResizeObservation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The one wrapper here that is not ours, and needs torch."""
+    if name != "TimeFeatureWrapper":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from sb3_contrib.common.wrappers import TimeFeatureWrapper
+
+    return TimeFeatureWrapper
+
 
 Step = tuple[Any, float, bool, bool, dict[str, Any]]
 Reset = tuple[Any, dict[str, Any]]
@@ -326,15 +338,17 @@ class NumberedSpaces(gym.Wrapper):
         return self._number(observation), float(reward), terminated, truncated, info
 
     def _number(self, observation: Any) -> int:
-        if len(self._strides) == 1:
-            parts: list[int] = [int(np.ravel(observation)[0])]
-        elif isinstance(observation, tuple):
-            parts = [int(part) for whole in observation for part in np.ravel(whole)]
-        else:
-            parts = [int(part) for part in np.ravel(observation)]
-        return sum(
-            (part - start) * stride for part, start, stride in zip(parts, self._starts, self._strides, strict=True)
-        )
+        places = zip(_parts(observation), self._starts, self._strides, strict=True)
+        return sum((part - start) * stride for part, start, stride in places)
+
+
+def _parts(observation: Any) -> list[int]:
+    """:return: the whole numbers of an observation, in the order of :func:`part_sizes`"""
+    if isinstance(observation, (int, np.integer)):
+        return [int(observation)]
+    if isinstance(observation, tuple):
+        return [part for whole in observation for part in _parts(whole)]
+    return [int(part) for part in np.ravel(observation)]
 
 
 def part_sizes(space: spaces.Space) -> tuple[list[int], list[int]]:

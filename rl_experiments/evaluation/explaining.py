@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.evaluation.playing import Game
 from rl_experiments.evaluation.statistics import Evaluation
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class PlayingError(RLExperimentsError):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
-from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.envs import action_masks
 from rl_experiments.evaluation.statistics import Episode, Evaluation
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class _Counter:
     """Counts returns and lengths of the episodes of several environments."""
 
     def __init__(self, env: VecEnv) -> None:
+        from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
+
         self.returns = np.zeros(env.num_envs)
         self.lengths = np.zeros(env.num_envs, dtype=int)
         self.goes_on_after_done = env.env_is_wrapped(EpisodicLifeEnv)

@@ -75,7 +75,10 @@ class Play:
 
 
 def _training_steps(agent: Any) -> int | None:
-    """:return: what the configuration says; a command line may have said otherwise"""
+    """:return: what the configuration says, or what was done where it says episodes; None if it says neither"""
+    if agent.run.hyperparameters.get("n_episodes"):
+        steps = agent.agent.table.facts.get("steps") if hasattr(agent.agent, "table") else None
+        return steps if isinstance(steps, int) else None
     given = agent.run.arguments.get("n_timesteps")
     steps = given if isinstance(given, int) and given > 0 else agent.run.hyperparameters.get("n_timesteps")
     return int(steps) if isinstance(steps, (int, float)) and steps == steps and abs(steps) < float("inf") else None

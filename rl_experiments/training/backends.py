@@ -9,7 +9,7 @@ from rl_experiments.algorithms import get_algorithm
 from rl_experiments.runs import Run
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.preparation import Prepared
-from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.stopping import StopRequest
 from rl_experiments.training.threads import ThreadChoice
 

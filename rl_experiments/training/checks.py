@@ -11,8 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
-from rl_experiments.algorithms.sb3 import model_parameters
-from rl_experiments.algorithms.sb3.building import make_noise, resolve_policy
+from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.config.hyperparameters import NOISE_KEYS, Hyperparameters, check_names
 from rl_experiments.config.schedules import SCHEDULED
 from rl_experiments.config.sources import is_block_of_the_zoo
@@ -126,6 +125,8 @@ def check_combinations(
     :return: remarks on what is possible but hardly meant
     :raises ConfigurationError: for an impossible combination
     """
+    from rl_experiments.algorithms.sb3.building import make_noise
+
     _check_spaces(algorithm, env_id, observation_space, action_space)
     make_noise(hyperparameters, action_space)
     _check_hindsight(hyperparameters, env_id, observation_space)
@@ -189,6 +190,8 @@ def _check_nested(
     algorithm: Algorithm, hyperparameters: Hyperparameters, observation_space: spaces.Space, trust: Trust
 ) -> None:
     """Names inside ``policy_kwargs`` and ``replay_buffer_kwargs``."""
+    from rl_experiments.algorithms.sb3.building import resolve_policy
+
     policy = resolve_policy(algorithm, hyperparameters["policy"], observation_space, trust)
     policy_class = algorithm.load_class().policy_aliases[policy] if isinstance(policy, str) else policy
     own = {"observation_space", "action_space", "lr_schedule", "use_sde"}

@@ -9,7 +9,7 @@ from typing import Any
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
-from rl_experiments.algorithms.sb3 import model_parameters
+from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.sb3.archive import read_data, read_objects
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import check_plain_file

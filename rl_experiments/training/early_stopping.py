@@ -5,28 +5,21 @@ from __future__ import annotations
 import math
 import time
 
-from stable_baselines3.common.callbacks import BaseCallback
-
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.training.settings import Experiment
 
 
-class StoppedEarly(Exception):  # noqa: N818 (nothing is wrong)
-    """Ends the training of an algorithm that does not listen to its callbacks (ARS)."""
-
-
-class EarlyStopping(BaseCallback):
+class StoppingRules:
     """
-    Ends the training for the first of its reasons.
+    The first reason to end a training.
 
     What it remembers are plain attributes, so that a training that goes on later can take them over.
 
     :param stop_at_reward: an evaluation's mean return that is enough
     :param patience: evaluations in a row without a better mean return
     :param max_minutes: of training, evaluations included
-    :param by_raising: the algorithm ignores what callbacks return: :class:`StoppedEarly` is raised where it stands
     """
 
     def __init__(
@@ -34,13 +27,10 @@ class EarlyStopping(BaseCallback):
         stop_at_reward: float | None = None,
         patience: int | None = None,
         max_minutes: float | None = None,
-        by_raising: bool = False,
     ) -> None:
-        super().__init__()
         self.stop_at_reward = stop_at_reward
         self.patience = patience
         self.max_minutes = max_minutes
-        self.by_raising = by_raising
         self.best_mean_reward = -math.inf
         self.n_without_improvement = 0
         self.seconds_used = 0.0
@@ -76,18 +66,18 @@ class EarlyStopping(BaseCallback):
             )
         return self.reason is None
 
-    def _on_training_start(self) -> None:
+    def begin(self) -> None:
+        """The training begins, or goes on."""
         self.reason = None
         self._seen = time.monotonic()
 
-    def _on_step(self) -> bool:
+    def goes_on(self) -> bool:
+        """:return: whether to go on, by the time that has passed and by what was heard"""
         seen = time.monotonic()
         self.seconds_used += seen - self._seen
         self._seen = seen
         if self.reason is None and self.max_minutes is not None and self.seconds_used >= 60 * self.max_minutes:
             self.reason = f"training took {self.seconds_used / 60:.2f} minutes, and --max-time is {self.max_minutes:g}"
-        if self.reason is not None and self.by_raising:
-            raise StoppedEarly
         return self.reason is None
 
 

@@ -13,7 +13,7 @@ from rl_experiments.runs import Run
 from rl_experiments.runs.lock import holding
 from rl_experiments.training.backends import begin_training
 from rl_experiments.training.preparation import Prepared, prepare, report
-from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.thread_choice import choose_threads

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from rl_experiments.core.symbols import Trust, remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
-from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters, resolve
+from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters
 from rl_experiments.training.early_stopping import check_stopping, remarks_on_stopping
-from rl_experiments.training.rehearsal import rehearse
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
-from rl_experiments.training.synthetic import SyntheticVecEnv
+
+if TYPE_CHECKING:
+    from rl_experiments.training.synthetic import SyntheticVecEnv
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,9 @@ def prepare(
         from rl_experiments.training.brax.preparation import prepare_brax
 
         return prepare_brax(experiment, algorithm, hyperparameters, trust)
+    from rl_experiments.training.rehearsal import rehearse
+    from rl_experiments.training.resolving import resolve
+
     # Trials of a study fail one by one, without an end to the study.
     tries = trial is None or experiment.trial_id is not None
     configuration, synthetic = resolve(

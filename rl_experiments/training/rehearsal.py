@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rl_experiments.algorithms.sb3 import model_parameters
+from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.envs.workers import reason_of
-from rl_experiments.training.configuration import Configuration, trial_model
+from rl_experiments.training.configuration import Configuration
 from rl_experiments.training.learning import masking
+from rl_experiments.training.resolving import trial_model
 from rl_experiments.training.synthetic import EPISODE_LENGTH, SyntheticVecEnv
 
 

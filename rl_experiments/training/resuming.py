@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.config import grammar
+from rl_experiments.config.hyperparameters import COMMAND_LINE
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import numbered_folders, remove_unfinished
 from rl_experiments.core.names import folder_name
@@ -18,11 +19,13 @@ from rl_experiments.runs.folder import CHECKPOINTS, MODEL
 from rl_experiments.runs.lock import holding, is_held
 from rl_experiments.training.backends import begin_training
 from rl_experiments.training.preparation import Prepared, prepare
-from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
 
+EPISODES = "n_episodes"
+"""The length of a training whose budget is not in steps."""
 _LIMITS = ("stop_at_reward", "patience", "max_time")
 _FREE = (
     *("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "keep_last", "trust"),
@@ -151,6 +154,8 @@ def _check_same(saved: Mapping[str, Any], given: Mapping[str, Any], run: Run) ->
         if name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
             used = {**run.hyperparameters, **(before or {})} if name == "hyperparams" else before or {}
             for key, item in (value or {}).items():
+                if name == "hyperparams" and key == EPISODES and used.get(key) is not None:
+                    continue  # more of them extend the run
                 if key not in used or _text(used[key]) != _text(item):
                     _refuse(f"{name} {key}", used.get(key), item, run)
         elif value != before and not (isinstance(value, tuple) and list(value) == list(before or ())):
@@ -171,6 +176,8 @@ def _refuse(what: str, before: Any, value: Any, run: Run) -> None:
 
 def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mapping[str, Any]) -> None:
     planned, wanted = int(content.get("n_timesteps", 0)), given.get("n_timesteps")
+    if _more_episodes(run, given):
+        return
     if wanted is not None and wanted < planned:
         raise ConfigurationError(
             f"-n is {wanted}, but the run {run.path} trains for {planned} steps, and can only be extended"
@@ -178,7 +185,7 @@ def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mappi
     stopped_early = bool(content.get("reason"))
     if content.get("status") == FINISHED and wanted in (None, planned):
         if not stopped_early:
-            raise ConfigurationError(f"The run {run.path} is finished after {planned} steps. A larger -n extends it")
+            raise ConfigurationError(f"The run {run.path} is finished after {_length(run, planned)} extends it")
         if not any(name in given for name in _LIMITS):
             raise ConfigurationError(
                 f"The run {run.path} is finished: {content['reason']}. Another limit in its place lets it go on"
@@ -189,6 +196,25 @@ def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mappi
         )
 
 
+def _more_episodes(run: Run, given: Mapping[str, Any]) -> bool:
+    """Whether a run whose length is a number of episodes gets more of them."""
+    planned, wanted = run.hyperparameters.get(EPISODES), (given.get("hyperparams") or {}).get(EPISODES)
+    if planned is None or wanted is None or given.get("n_timesteps") is not None:
+        return False
+    if not isinstance(wanted, (int, float)) or wanted < planned:
+        raise ConfigurationError(
+            f"{EPISODES} is {wanted}, but the run {run.path} trains for {planned} episodes, and can only be extended"
+        )
+    return bool(wanted > planned)
+
+
+def _length(run: Run, planned: int) -> str:
+    episodes = run.hyperparameters.get(EPISODES)
+    if episodes is None:
+        return f"{planned} steps. A larger -n"
+    return f"{episodes} episodes. A larger number with -params {EPISODES}:N"
+
+
 def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint | None, given: Mapping[str, Any]) -> Prepared:
     named = tuple(given.get("gym_packages", ()))
     recipe = run_recipe(run, gym_packages=named, trust=experiment.trust)
@@ -196,7 +222,10 @@ def _prepare(run: Run, experiment: Experiment, checkpoint: Checkpoint | None, gi
         # Its networks are those of the checkpoint, and the file that it began with may be gone.
         experiment = replace(experiment, trained_agent=str(checkpoint.file(MODEL)))
     experiment = replace(experiment, gym_packages=recipe.gym_packages)
-    return prepare(experiment, hyperparameters=run.hyperparameters, trust=Trust.of(experiment.trust, named))
+    hyperparameters = run.hyperparameters
+    if _more_episodes(run, given):
+        hyperparameters = hyperparameters.merged({EPISODES: given["hyperparams"][EPISODES]}, COMMAND_LINE)
+    return prepare(experiment, hyperparameters=hyperparameters, trust=Trust.of(experiment.trust, named))
 
 
 def _check_monitors(run: Run, checkpoint: Checkpoint) -> None:

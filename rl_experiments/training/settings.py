@@ -11,7 +11,7 @@ from rl_experiments.config.sources import by_name
 from rl_experiments.core.options import check_settings, option, parse_bool, thread_count
 
 if TYPE_CHECKING:
-    from rl_experiments.training.session import TrainingResult
+    from rl_experiments.training.run_files import TrainingResult
 
 Trial = tuple[str, Mapping[str, Any]]
 """Where the hyperparameters of a tuned trial come from, and what they are."""

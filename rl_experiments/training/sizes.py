@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm
-from rl_experiments.algorithms.sb3 import model_parameters
+from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.memory import require_memory
 from rl_experiments.envs.spaces import bytes_of

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.files import numbered_folders
 from rl_experiments.core.names import folder_name
 from rl_experiments.runs import Run, RunRecord
 from rl_experiments.runs.record import processor_name
 from rl_experiments.training import threads
-from rl_experiments.training.configuration import trial_model
-from rl_experiments.training.learning import masking
 from rl_experiments.training.preparation import Prepared
-from rl_experiments.training.rehearsal import smallest_piece
 from rl_experiments.training.settings import Experiment
 
 _RECENT_RUNS = 100
@@ -60,6 +55,10 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
 
 def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
     """A scaled-down training with the real network and batch, and the real mixture of acting and learning."""
+    from rl_experiments.training.learning import masking
+    from rl_experiments.training.rehearsal import smallest_piece
+    from rl_experiments.training.resolving import trial_model
+
     configuration = prepared.configuration
     piece = smallest_piece(configuration)
     model = trial_model(configuration, prepared.synthetic, **piece.overrides)
@@ -68,6 +67,8 @@ def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
 
 
 def _network_key(prepared: Prepared, free: int) -> str:
+    import torch
+
     configuration = prepared.configuration
     names = ("policy", "policy_kwargs", "batch_size", "n_steps", "n_epochs", "train_freq", "gradient_steps", "n_envs")
     return threads.fingerprint(

@@ -16,13 +16,12 @@ import hashlib
 import io
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from rl_experiments.core.files import cache_folder, write_text
 from rl_experiments.core.processes import available_cores
@@ -50,8 +49,9 @@ class ThreadChoice:
     seconds_per_step: Mapping[int, float] = field(default_factory=dict)
 
     def apply(self) -> None:
-        """Make torch use it."""
-        torch.set_num_threads(self.count)
+        """Make torch use it, where it is loaded."""
+        if "torch" in sys.modules:  # what trains by a table does without it
+            sys.modules["torch"].set_num_threads(self.count)
 
     def as_dict(self) -> dict[str, Any]:
         """:return: for ``run.json``"""
@@ -110,6 +110,8 @@ def measure(model: Any, counts: list[int], steps: int, epochs: int = 1, **learn_
 
     if train is not None:
         model.train = timed_train
+    import torch
+
     before = torch.get_num_threads()
     samples: dict[int, list[float]] = {count: [] for count in counts}
     try:

@@ -22,9 +22,10 @@ from rl_experiments.envs import make_envs
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import Run
 from rl_experiments.training.callbacks import PeriodicEvaluation
-from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, make_callbacks
+from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET
 from rl_experiments.training.learning import learn_arguments
 from rl_experiments.training.preparation import Prepared, prepare
+from rl_experiments.training.resolving import make_callbacks
 from rl_experiments.training.tables.learners import train_without_run
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.tuning.planning import Plan

@@ -86,6 +86,52 @@ def by_hand(variant: str, rate: float, gamma: float) -> np.ndarray:
     return q
 
 
+class HastyCorridor(Corridor):
+    """Ends episodes by itself after two steps, of which its table says nothing."""
+
+    n_steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.n_steps = 0
+        return super().reset(seed=seed)
+
+    def step(self, action: int) -> Any:
+        self.n_steps += 1
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, self.n_steps >= 2, info
+
+
+def test_an_end_of_episodes_that_is_not_in_the_table_is_noticed() -> None:
+    with pytest.raises(NoTransitions, match="ends episodes early"):
+        read_transitions(HastyCorridor())
+    limited = gym.wrappers.TimeLimit(Corridor(), 2)  # which the learner knows
+    assert read_transitions(limited).n_states == 3
+
+
+def test_where_episodes_begin_is_found_out_if_it_is_always_the_same() -> None:
+    env = Corridor()
+    del env.initial_state_distrib
+    env.P = [list(actions.values()) for actions in env.P.values()]  # type: ignore[assignment]
+    assert read_transitions(env).starts.tolist() == [1.0, 1.0, 1.0]
+    env.reset = lambda seed=None, options=None: (seed % 2, {})  # type: ignore[method-assign]
+    with pytest.raises(NoTransitions, match="where episodes begin"):
+        read_transitions(env)
+
+
+@pytest.mark.slow
+def test_what_is_kept_of_the_compiler_may_be_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rl_experiments.algorithms.tabular import kernel
+
+    monkeypatch.setenv("RL_EXPERIMENTS_CACHE", str(tmp_path))
+    kernel._compiled(kernel._learn)
+    kept = [path for path in tmp_path.rglob("*.nb?") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:100])
+    kernel._compiled(kernel._learn)
+    assert not list(tmp_path.rglob("*.nb?"))  # the next process keeps it anew
+
+
 @pytest.mark.parametrize("kind", ["stepping", "compiled"])
 @pytest.mark.parametrize("variant", ["q_learning", "sarsa", "expected_sarsa"])
 def test_what_is_learned_is_what_the_formula_says(kind: str, variant: str) -> None:

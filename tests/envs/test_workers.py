@@ -5,7 +5,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rl_experiments.envs.workers import WorkerVecEnv
+from rl_experiments.core.isolation import run_isolated
+from rl_experiments.envs.worker_vectors import WorkerVecEnv
 
 
 class Large(gym.Env):
@@ -33,3 +34,18 @@ def test_closing_in_the_middle_of_a_step_ends_at_once(make, n_read: int) -> None
     env.close()
     assert time.monotonic() - started < 4
     assert [process.exitcode for process in env.processes] == [0, 0]
+
+
+def test_a_forked_process_has_workers_although_its_parent_has_some() -> None:
+    make = functools.partial(gym.make, "CartPole-v1")
+    WorkerVecEnv([make]).close()
+
+    def step_there(_) -> int:
+        env = WorkerVecEnv([make, make])
+        try:
+            env.reset()
+            return len(env.step(np.zeros(2, int))[1])
+        finally:
+            env.close()
+
+    assert run_isolated(step_there, 60) == 2

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from rl_experiments import Experiment, Run, enjoy, evaluate, load_agent, load_from_hub, push_to_hub, train
+from rl_experiments.algorithms.tabular.course import read_course_model
 from rl_experiments.algorithms.tabular.table import load_table
 from tests.helpers import course_tables
 from tests.helpers.commands import CommandResult
@@ -144,6 +145,26 @@ def test_the_map_and_the_ice_of_a_student_come_along(people: HubServer, command:
     assert agent.recipe.max_episode_steps == 99
 
 
+FOREIGN: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "tag": ({"env_id": "FrozenLake-v1-4x4-no_slippery"}, "FrozenLake-v1", ICE),
+    "large": ({"env_id": "FrozenLake-v1", "qtable": np.zeros((64, 4))}, "FrozenLake-v1", {"map_name": "8x8"}),
+    "objects": ({"env_id": "Taxi-v3", "qtable": np.zeros((500, 6)).astype(object)}, "Taxi-v3", {}),
+    "list": ({"env_id": "Taxi-v3", "qtable": np.zeros((500, 6)).tolist(), "max_steps": 99.0}, "Taxi-v3", {}),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_students_wrote_in_other_ways_is_read(name: str, tmp_path: Path) -> None:
+    facts, env_id, kwargs = FOREIGN[name]
+    content = {"qtable": np.zeros((16, 4)), "max_steps": 99, **facts}
+    (tmp_path / "q-learning.pkl").write_bytes(pickle.dumps(content))
+    model = read_course_model(tmp_path / "q-learning.pkl")
+    assert (model.env_id, model.env_kwargs) == (env_id, kwargs)
+    assert model.qtable.shape == np.shape(content["qtable"])
+    assert model.qtable.dtype == np.float64
+    assert type(model.hyperparameters["max_steps"]) is int
+
+
 def test_tuples_go_there_and_back(people: HubServer, command: Command) -> None:
     run = trained(Path("logs"), "Blackjack-v1", n_episodes=200, n_eval_episodes=5)
     flags = ["--algo", "q_learning", "--env", "Blackjack-v1", "-f", "logs", "-orga", "ann", "--n-eval-episodes", "5"]
@@ -168,6 +189,7 @@ def test_a_pickle_is_never_run(people: HubServer, command: Command, tmp_path: Pa
 WRONG: dict[str, tuple[bytes, str]] = {
     "no-dictionary": (pickle.dumps([1, 2]), "expected a dictionary with a 'qtable'"),
     "no-table": (pickle.dumps({"qtable": "text", "env_id": "Taxi-v3"}), "must be a table of numbers"),
+    "uneven": (pickle.dumps({"qtable": [[1, 2], [3]], "env_id": "Taxi-v3"}), "cannot be read as one"),
     "no-environment": (pickle.dumps({"qtable": np.zeros((2, 2))}), "does not say its environment"),
     "no-pickle": (b"nothing", "q-learning.pkl"),
 }

@@ -12,7 +12,7 @@ import pytest
 from rl_experiments import Experiment, load_agent, train
 from rl_experiments.evaluation import Episode, Evaluation
 from rl_experiments.runs import RunRecord, find_run
-from rl_experiments.training.early_stopping import EarlyStopping
+from rl_experiments.training.early_stopping_callback import EarlyStopping
 from tests.helpers.tiny import TINY, tiny_experiment
 
 LINE = "toy_envs:ToyLine-v0"

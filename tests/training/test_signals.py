@@ -17,7 +17,7 @@ from rl_experiments.core.errors import NotFoundError
 from rl_experiments.runs import Run, checkpoints, open_run
 from rl_experiments.training import checkpointing
 from rl_experiments.training.resuming import resume_run
-from rl_experiments.training.session import TrainingResult
+from rl_experiments.training.run_files import TrainingResult
 from tests.helpers.resuming import differences, outcome
 from tests.helpers.tiny import tiny_experiment
 

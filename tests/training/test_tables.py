@@ -18,6 +18,7 @@ import pytest
 from rl_experiments import Experiment, Run, enjoy, evaluate, load_agent, train
 from rl_experiments.algorithms.tabular.table import load_table
 from rl_experiments.core import yaml_io
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs import RunRecord, checkpoints
 from rl_experiments.training.resuming import resume_run
 from tests.helpers import course_tables
@@ -132,6 +133,57 @@ def test_a_longer_run_is_longer_in_all_of_its_files(tmp_path: Path) -> None:
     assert record["steps"] >= 2000
 
 
+def test_more_episodes_extend_a_run(tmp_path: Path) -> None:
+    settings = {"compiled": False, "learning_rate": 0.5}
+    run = experiment(tmp_path / "a", hyperparams={"n_episodes": 10, **settings}, eval_freq=-1).run().run
+    with pytest.raises(ConfigurationError, match="-params n_episodes:N extends it"):
+        resume_run(run.path, verbose=0)
+    with pytest.raises(ConfigurationError, match="n_episodes is 5, but the run"):
+        resume_run(run.path, hyperparams={"n_episodes": 5}, verbose=0)
+    longer = resume_run(run.path, hyperparams={"n_episodes": 30}, verbose=0)
+    whole = experiment(tmp_path / "b", hyperparams={"n_episodes": 30, **settings}, eval_freq=-1).run()
+    np.testing.assert_array_equal(longer.model.values, whole.model.values)
+    assert yaml_io.read(longer.run.config_folder / "config.yml")["n_episodes"] == 30
+    assert RunRecord.read(longer.run)["n_episodes"] == 30
+
+
+WITHOUT_TORCH = """
+import sys
+from rl_experiments.train import main
+code = main(["--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs", "-n", "5000", "--verbose", "0"])
+print(code, *[name for name in ("torch", "stable_baselines3", "sb3_contrib") if name in sys.modules])
+"""
+
+
+def test_a_table_is_trained_without_torch(tmp_path: Path) -> None:
+    """They would take longer to import than the training takes."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "large-id": ("FrozenLake8x8-v1", {}, "FrozenLake-v1-8x8"),
+    "large-firm-id": ("FrozenLake8x8-v1", {"is_slippery": False}, "FrozenLake-v1-8x8-no_slippery"),
+    "own-map": ("FrozenLake-v1", {"desc": ["SF", "FG"], "is_slippery": False}, "FrozenLake-v1-no_slippery"),
+    "slippery-cliff": ("CliffWalking-v1", {"is_slippery": True}, "CliffWalkingSlippery-v1"),
+    "rain": ("Taxi-v4", {"is_rainy": True}, "Taxi-v4-rainy"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_block_is_that_of_the_task(name: str, tmp_path: Path) -> None:
+    env, kwargs, key = NAMED[name]
+    block = prepared(tmp_path, env, kwargs).configuration.hyperparameters.block
+    assert block is not None
+    assert block.key == key
+
+
+def test_a_variant_may_have_a_block_of_its_own() -> None:
+    text = Experiment(algo="q_learning", env="Taxi-v4", hyperparams={"variant": "sarsa"}).describe()
+    assert "lin_0.5_0.01" in text
+    assert "block Taxi-v4-sarsa" in text
+
+
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
     words = ["--algo", "q_learning", "--env", "FrozenLake-v1", "-f", "logs", "--seed", "3", "--save-freq", "3000"]
     words += ["--eval-freq", "-1", "-n", "60000", "-params", "compiled:False"]
@@ -180,6 +232,11 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "order": (["--env", "Taxi-v4", "-params", "max_epsilon:0.1"], ("min_epsilon is 0.5", "only 0.1")),
     "network": (["--env", "Taxi-v4", "-params", "normalize:True"], ("normalize", "keeps a table")),
     "block": (["--env", "Taxi-v4", "-c", f"{FILE}#cours-Taxi"], ("no block 'cours-Taxi'", "'course-Taxi'")),
+    "text": (["--env", "Taxi-v4", "-params", "n_episodes:many"], ("n_episodes must be a whole number", "'many'")),
+    "seed": (["--env", "Taxi-v4", "-params", "eval_seed:[-1]"], ("eval_seed must be numbers from 0", "has -1")),
+    "rate": (["--env", "Taxi-v4", "-params", "learning_rate:lin_2"], ("learning_rate must be from 0 to 1", "lin_2")),
+    "flag": (["--env", "Taxi-v4", "-params", "compiled:maybe"], ("compiled must be true or false", "'maybe'")),
+    "map": (["--env", "FrozenLake-v1", "--env-kwargs", "map_name:None"], ("draws another one", "map_name:4x4")),
     "compiled": (["--env", "Blackjack-v1", "-params", "compiled:True"], ("not possible", "exposes no table")),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, Ornst
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
+from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_objects
 from rl_experiments.config import grammar
@@ -25,24 +25,6 @@ from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Symbol, Trust, import_symbol
 
 NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
-_OURS = (
-    "self",
-    "env",
-    "policy",
-    "seed",
-    "verbose",
-    "device",
-    "tensorboard_log",
-    "_init_setup_model",
-    "policy_base",
-    "supported_action_spaces",
-)
-
-
-def model_parameters(algorithm: Algorithm) -> dict[str, inspect.Parameter]:
-    """:return: the constructor's parameters that hyperparameters may set, by name (``policy`` included)"""
-    parameters = inspect.signature(algorithm.load_class().__init__).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in _OURS or name == "policy"}
 
 
 def build_model(

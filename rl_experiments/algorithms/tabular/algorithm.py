@@ -1,9 +1,11 @@
-"""The hyperparameters of Q-learning and its relatives, and how they unfold over a training."""
+"""
+The hyperparameters of Q-learning and its relatives, and how they unfold over a training.
 
-from __future__ import annotations
+Their annotations are what values are checked against: they are no text here.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +52,7 @@ class QLearning:
         variant: str = "q_learning",
         initial_value: float = 0.0,
         n_eval_episodes: int = 100,
-        eval_seed: Sequence[int] = (),
+        eval_seed: tuple[int, ...] = (),
         compiled: bool | None = None,
     ) -> None:
         self.n_episodes = n_episodes

@@ -15,6 +15,7 @@ is the true id.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ from rl_experiments.core.files import check_plain_file
 
 FILE = "q-learning.pkl"
 _LARGEST = 1 << 30
+_ROWS_OF_LARGE_MAP = 64
+_TAG = re.compile(r"(?P<id>FrozenLake-v\d+)(?:-(?P<map>\d+x\d+))?(?P<firm>-no_slippery)?")
 _SAME_TASK = {"Taxi-v4": "Taxi-v3"}
 """Ids of Gymnasium, and those of the leaderboard for the same task."""
-_LISTED_ARGUMENTS = {"FrozenLake-v1": {"map_name", "is_slippery"}}
+_LISTED_ARGUMENTS = {key: {"map_name", "is_slippery"} for key in ("FrozenLake-v1", "FrozenLake8x8-v1")}
 """Arguments with which an environment is still one of the leaderboard's."""
 _NAMES = {
     "n_training_episodes": "n_episodes",
@@ -51,7 +54,9 @@ def course_name(env_id: str, kwargs: Mapping[str, Any]) -> str:
     :param kwargs: all arguments of the environment, those of its registration included
     :return: the id with its map, as the course writes it: ``FrozenLake-v1-4x4-no_slippery``; so our blocks are named
     """
-    name = env_id.rpartition(":")[2]
+    name = env_id.rpartition(":")[2].replace("FrozenLake8x8", "FrozenLake")
+    if name == "CliffWalking-v1" and kwargs.get("is_slippery"):
+        return "CliffWalkingSlippery-v1"
     if not name.startswith("FrozenLake"):
         return f"{name}-rainy" if kwargs.get("is_rainy") else name
     if kwargs.get("map_name") and kwargs.get("desc") is None:
@@ -122,17 +127,37 @@ def read_course_model(path: Path) -> CourseModel:
     env_id = content.get("env_id")
     if not isinstance(env_id, str):
         raise ConfigurationError(f"{path} does not say its environment: env_id is {env_id!r:.80}")
-    kwargs: dict[str, Any] = {}
-    if isinstance(content.get("map_name"), str):
-        kwargs["map_name"] = content["map_name"]
-    if isinstance(content.get("slippery"), (bool, np.bool_)):
-        kwargs["is_slippery"] = bool(content["slippery"])
+    env_id, kwargs = _environment_of(env_id, content, len(qtable))
     found = {ours: _plain(content[theirs]) for theirs, ours in _NAMES.items() if theirs in content}
     return CourseModel(env_id, kwargs, {k: v for k, v in found.items() if v is not None}, qtable)
 
 
+def _environment_of(env_id: str, content: Mapping[str, Any], n_rows: int) -> tuple[str, dict[str, Any]]:
+    """:return: the id and the arguments; some students wrote the leaderboard's name for the id, or left the map out"""
+    kwargs: dict[str, Any] = {}
+    tag = _TAG.fullmatch(env_id)
+    if tag is not None:
+        env_id = tag["id"]
+        kwargs |= {"map_name": tag["map"]} if tag["map"] else {}
+        kwargs |= {"is_slippery": False} if tag["firm"] else {}
+    if isinstance(content.get("map_name"), str):
+        kwargs["map_name"] = content["map_name"]
+    elif env_id == "FrozenLake-v1" and n_rows == _ROWS_OF_LARGE_MAP:
+        kwargs.setdefault("map_name", "8x8")
+    if isinstance(content.get("slippery"), (bool, np.bool_)):
+        kwargs["is_slippery"] = bool(content["slippery"])
+    return env_id, kwargs
+
+
 def _checked_table(value: Any, path: Path) -> np.ndarray:
-    table = np.asarray(value)
+    try:
+        table = np.asarray(value)
+        if table.dtype == object:  # numbers one by one, as a list of lists is read where it was an array of objects
+            table = table.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{path}: qtable must be a table of numbers, but cannot be read as one: {error}"
+        ) from None
     if table.ndim < 2 or not table.size or table.dtype.kind not in "fiu":
         raise ConfigurationError(f"{path}: qtable must be a table of numbers, but is {table.dtype} of {table.shape}")
     return np.ascontiguousarray(table, dtype=np.float64)
@@ -141,8 +166,10 @@ def _checked_table(value: Any, path: Path) -> np.ndarray:
 def _plain(value: Any) -> Any:
     """:return: a number, or a list of whole numbers; None for anything else"""
     if isinstance(value, (np.integer, np.floating)):
-        return value.item()
+        value = value.item()
     if isinstance(value, (list, tuple, np.ndarray)):
         numbers = [_plain(item) for item in value]
         return numbers if all(isinstance(number, int) for number in numbers) else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST:
+        return int(value)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -7,6 +7,7 @@ The machine code is kept in this machine's cache folder, which can be written to
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -152,11 +153,13 @@ def _learn(
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     settings: Any = numba.config
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = before or str(cache_folder() / "numba")
+    before, folder = settings.CACHE_DIR, cache_folder() / "numba"
+    settings.CACHE_DIR = before or str(folder)
     try:
         return numba.njit(_SIGNATURE, cache=True, nogil=True)(function)
-    except (RuntimeError, OSError):  # there is no place on this machine that can be written to
+    except Exception:  # there is no place on this machine that can be written to, or what is kept there is damaged
+        if not before:
+            shutil.rmtree(folder, ignore_errors=True)
         return numba.njit(_SIGNATURE, nogil=True)(function)
     finally:
         settings.CACHE_DIR = before

@@ -11,6 +11,9 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 _TRIED_STEPS = 500
+_TRIED_RESETS = 200
+_NAMES_OF_STARTS = ("initial_state_distrib", "isd")
+"""Gymnasium's name, and that of environments in the manner of gym before 0.22."""
 _SEED = 0
 _NEUTRAL = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers that change no transition before the last."""
@@ -64,8 +67,8 @@ def read_transitions(env: gym.Env) -> Transitions:
     :raises NoTransitions: if there is no table, or if it is not all
     """
     inner: Any = env.unwrapped
-    table, starts = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
-    if not isinstance(table, Mapping) or starts is None:
+    table = getattr(inner, "P", None)
+    if not isinstance(table, (Mapping, list, tuple)):
         raise NoTransitions("it exposes no table of transitions")
     layer = env
     while isinstance(layer, gym.Wrapper):
@@ -76,14 +79,26 @@ def read_transitions(env: gym.Env) -> Transitions:
     if getattr(inner, "fickle_passenger", False):
         raise NoTransitions("the passenger's change of mind is not in its table")
     try:
-        transitions = _as_arrays(env, table, np.asarray(starts, dtype=float))
+        transitions = _as_arrays(env, table, _starts(env))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise NoTransitions(f"its table of transitions cannot be read ({type(error).__name__})") from None
     _compare(env, transitions)
     return transitions
 
 
-def _as_arrays(env: gym.Env, table: Mapping[int, Any], starts: np.ndarray) -> Transitions:
+def _starts(env: gym.Env) -> np.ndarray:
+    """:return: the probability of each state to be the first of an episode"""
+    for name in _NAMES_OF_STARTS:
+        starts = getattr(env.unwrapped, name, None)
+        if starts is not None:
+            return np.asarray(starts, dtype=float)
+    first = {int(env.reset(seed=_SEED + index)[0]) for index in range(_TRIED_RESETS)}
+    if len(first) > 1:
+        raise NoTransitions("it does not expose where episodes begin (initial_state_distrib)")
+    return np.eye(int(env.observation_space.n))[first.pop()]  # type: ignore[attr-defined]
+
+
+def _as_arrays(env: gym.Env, table: Any, starts: np.ndarray) -> Transitions:
     n_states, n_actions = int(env.observation_space.n), int(env.action_space.n)  # type: ignore[attr-defined]
     offsets, rows = [0], []
     for state in range(n_states):
@@ -113,11 +128,23 @@ def _as_arrays(env: gym.Env, table: Mapping[int, Any], starts: np.ndarray) -> Tr
 def _compare(env: gym.Env, transitions: Transitions) -> None:
     generator = np.random.default_rng(_SEED)
     state, _ = env.reset(seed=_SEED)
+    length, limit = 0, _time_limit(env)
     for _ in range(_TRIED_STEPS):
         action = int(generator.integers(transitions.n_actions))
         target, reward, terminated, truncated, _ = env.step(action)
+        length += 1
         here = transitions.outcomes(int(state), action)
         known = zip(transitions.targets[here], transitions.rewards[here], transitions.terminal[here], strict=True)
         if not any(end == terminated and (terminated or to == target) and gain == reward for to, gain, end in known):
             raise NoTransitions("its steps are not those of its table")
-        state = env.reset()[0] if terminated or truncated else target
+        if truncated and not terminated and length != limit:
+            raise NoTransitions("it ends episodes early for reasons that are not in its table")
+        state, length = (env.reset()[0], 0) if terminated or truncated else (target, length)
+
+
+def _time_limit(env: gym.Env) -> int | None:
+    while isinstance(env, gym.Wrapper):
+        if hasattr(env, "_max_episode_steps"):
+            return int(env._max_episode_steps)
+        env = env.env
+    return None

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,12 @@ def _shape_data(shape: Shape) -> dict[str, Any]:
 
 
 def _shape(data: dict[str, Any]) -> Shape:
-    fields = [tuple(data[name]) for name in ("position", "rotation", "size", "color")]
-    mesh = []
-    if "vertices" in data:
-        mesh = [_array(data["vertices"], np.float32).reshape(-1, 3), _array(data["faces"], np.int32).reshape(-1, 3)]
-    return Shape(data["kind"], data["body"], *fields, *mesh)
+    position, rotation, size, color = (tuple(data[name]) for name in ("position", "rotation", "size", "color"))
+    shape = Shape(data["kind"], data["body"], position, rotation, size, color)
+    if "vertices" not in data:
+        return shape
+    vertices, faces = _array(data["vertices"], np.float32), _array(data["faces"], np.int32)
+    return replace(shape, vertices=vertices.reshape(-1, 3), faces=faces.reshape(-1, 3))
 
 
 def _episode_data(replay: Replay) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-
-from stable_baselines3.common.vec_env import VecEnv
+from typing import TYPE_CHECKING
 
 from rl_experiments.algorithms.brax.agent import BraxAgent
 from rl_experiments.algorithms.brax.policy import Policy
@@ -15,6 +14,9 @@ from rl_experiments.runs import Run
 from rl_experiments.training.brax.preparation import PreparedBrax
 from rl_experiments.training.evaluations import EvaluationLog
 from rl_experiments.training.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class BraxEvaluations(EvaluationLog):

@@ -24,8 +24,13 @@ from rl_experiments.training.brax.learner import BraxLearner, LearnerState, load
 from rl_experiments.training.brax.preparation import PreparedBrax
 from rl_experiments.training.brax.waiting import Progress
 from rl_experiments.training.due import Due
-from rl_experiments.training.early_stopping import EarlyStopping
-from rl_experiments.training.session import TrainingResult, continue_configuration, resume_command, write_configuration
+from rl_experiments.training.early_stopping import StoppingRules
+from rl_experiments.training.run_files import (
+    TrainingResult,
+    continue_configuration,
+    resume_command,
+    write_configuration,
+)
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.threads import ThreadChoice
 
@@ -61,7 +66,7 @@ class BraxTraining:
         self._progress = Progress(total, experiment.progress, experiment.verbose > 0)
         self._evaluations = BraxEvaluations(prepared, run, stop)
         self._checkpoints = BraxCheckpoints(run, self._evaluations, experiment.keep_last)
-        self._stopping = EarlyStopping(experiment.stop_at_reward, experiment.patience, experiment.max_time)
+        self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._learner: BraxLearner | None = None
         self._record: RunRecord | None = None
@@ -135,7 +140,7 @@ class BraxTraining:
             self._evaluate_at(0)
             learner.compile(self._state)
         self._stop.check()
-        self._stopping._on_training_start()
+        self._stopping.begin()
         self._progress.begin(self._steps)
 
     def _wait(self, what: str, function: Any) -> Any:
@@ -167,7 +172,7 @@ class BraxTraining:
         return (
             self._stop.signal is None
             and stopping.reason is None
-            and (not stopping.has_limits or stopping._on_step())
+            and (not stopping.has_limits or stopping.goes_on())
             and self._steps < self.configuration.n_timesteps
         )
 

@@ -15,7 +15,7 @@ from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.folder import MODEL
 from rl_experiments.training.due import Due
-from rl_experiments.training.early_stopping import EarlyStopping
+from rl_experiments.training.early_stopping import StoppingRules
 from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.tables.evaluating import TableEvaluations
 
@@ -43,7 +43,7 @@ class TableCheckpoints:
         run: Run,
         learner: Learner,
         evaluations: TableEvaluations,
-        stopping: EarlyStopping,
+        stopping: StoppingRules,
         dues: Mapping[str, Due],
         facts: Mapping[str, Any],
         seconds: float | None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-
-from stable_baselines3.common.vec_env import VecEnv
+from typing import TYPE_CHECKING
 
 from rl_experiments.algorithms.tabular.compiled import play_greedily
 from rl_experiments.algorithms.tabular.table import Table, TableAgent
@@ -16,6 +15,9 @@ from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET
 from rl_experiments.training.evaluations import EvaluationLog
 from rl_experiments.training.stopping import StopRequest
 from rl_experiments.training.tables.preparation import PreparedTable
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class TableEvaluations(EvaluationLog):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
@@ -69,7 +70,10 @@ def prepare_table(
     env = make_one(recipe, disable_env_checker=True)
     try:
         env.action_space.seed(experiment.seed)
-        _try_out(env, recipe.env_id)
+        if not _gives_plain_numbers(env, recipe.env_id):
+            env.close()
+            hyperparameters = _numbered(hyperparameters)
+            recipe, env = _made(experiment, hyperparameters, trust)
         transitions, compiled, remarks = _choose_learner(env, settings, recipe)
         _check_table(experiment, env)
     finally:
@@ -128,6 +132,16 @@ def _settings(hyperparameters: Hyperparameters) -> QLearning:
             f"min_epsilon is {settings.min_epsilon} ({hyperparameters.origin('min_epsilon')}), and max_epsilon only"
             f" {settings.max_epsilon} ({hyperparameters.origin('max_epsilon')})"
         )
+    if settings.rates().max() > 1:
+        raise ConfigurationError(
+            f"learning_rate must be from 0 to 1, but got {hyperparameters['learning_rate']!r}"
+            f" ({hyperparameters.origin('learning_rate')}): a value would go past what it is learned from"
+        )
+    wrong = next((seed for seed in settings.eval_seed if not 0 <= seed < 2**32), None)
+    if wrong is not None:
+        raise ConfigurationError(
+            f"eval_seed must be numbers from 0 to 2**32 - 1, but has {wrong} ({hyperparameters.origin('eval_seed')})"
+        )
     if settings.compiled and not can_compile():
         raise MissingPackageError("compiled: true", "numba", "tabular")
     return settings
@@ -143,30 +157,35 @@ def _countable_recipe(
     experiment: Experiment, algorithm: Algorithm, hyperparameters: Hyperparameters, trust: Trust
 ) -> tuple[EnvironmentRecipe, Hyperparameters]:
     """:return: the recipe, with the wrapper that numbers observations where they are tuples"""
-    gym_packages = tuple(experiment.gym_packages)
-
-    def made() -> tuple[EnvironmentRecipe, gym.Env]:
-        recipe = EnvironmentRecipe.from_hyperparameters(
-            experiment.env, hyperparameters, experiment.env_kwargs, gym_packages, trust
-        )
-        check_render_mode(experiment.env, recipe.kwargs.get("render_mode"))
-        check_render_mode(experiment.env, (experiment.eval_env_kwargs or {}).get("render_mode"))
-        return recipe, make_one(without_window(recipe), checked=False)
-
-    recipe, env = made()
+    recipe, env = _made(experiment, hyperparameters, trust)
     observations, actions = env.observation_space, env.action_space
     env.close()
     _check_spaces(algorithm, experiment.env, observations, actions)
     if not (is_counted(observations) and is_counted(actions)):
-        wrappers = hyperparameters.get("env_wrapper") or []
-        added = [*(wrappers if isinstance(wrappers, list) else [wrappers]), NUMBERING]
-        hyperparameters = hyperparameters.merged({"env_wrapper": added}, "the environment's spaces")
-        recipe, env = made()
+        hyperparameters = _numbered(hyperparameters)
+        recipe, env = _made(experiment, hyperparameters, trust)
         observations, actions = env.observation_space, env.action_space
         env.close()
     n_values = int(observations.n) * int(actions.n)  # type: ignore[attr-defined]
     require_memory(f"A table of {n_values:,} values", 4 * 8 * n_values)
-    return without_window(recipe), hyperparameters
+    return recipe, hyperparameters
+
+
+def _made(experiment: Experiment, hyperparameters: Hyperparameters, trust: Trust) -> tuple[EnvironmentRecipe, gym.Env]:
+    recipe = EnvironmentRecipe.from_hyperparameters(
+        experiment.env, hyperparameters, experiment.env_kwargs, tuple(experiment.gym_packages), trust
+    )
+    for kwargs in (recipe.kwargs, experiment.eval_env_kwargs or {}):
+        check_render_mode(experiment.env, kwargs.get("render_mode"))
+    recipe = without_window(recipe)
+    return recipe, make_one(recipe, checked=False, disable_env_checker=True)
+
+
+def _numbered(hyperparameters: Hyperparameters) -> Hyperparameters:
+    """:return: with the wrapper that counts observations and actions from 0"""
+    wrappers = hyperparameters.get("env_wrapper") or []
+    added = [*(wrappers if isinstance(wrappers, list) else [wrappers]), NUMBERING]
+    return hyperparameters.merged({"env_wrapper": added}, "the environment's spaces")
 
 
 def _check_spaces(algorithm: Algorithm, env_id: str, observations: spaces.Space, actions: spaces.Space) -> None:
@@ -175,21 +194,36 @@ def _check_spaces(algorithm: Algorithm, env_id: str, observations: spaces.Space,
         able = [name for name in algorithm_names("sb3") if kind in get_algorithm(name).action_spaces]
         others = f"Algorithms that can: {', '.join(able)}" if able else "No algorithm here can"
         raise ConfigurationError(f"{algorithm.name} cannot act in {env_id}: its actions are {actions}. {others}")
-    parts = observations.spaces if isinstance(observations, spaces.Tuple) else (observations,)
-    if not parts or not all(isinstance(part, (spaces.Discrete, spaces.MultiDiscrete)) for part in parts):
+    if not _can_be_counted(observations):
+        others = "dqn, qrdqn, ppo, a2c"
+        if isinstance(observations, spaces.Tuple):
+            others += ", with gymnasium.wrappers.FlattenObservation as env_wrapper"
         raise ConfigurationError(
             f"{algorithm.name} keeps a table with a row for each observation, and {env_id} gives {observations}."
-            " Algorithms that learn from such observations: dqn, qrdqn, ppo, a2c"
+            f" Algorithms that learn from such observations: {others}"
         )
 
 
-def _try_out(env: gym.Env, env_id: str) -> None:
+def _can_be_counted(space: spaces.Space) -> bool:
+    if isinstance(space, spaces.Tuple):
+        return bool(space.spaces) and all(_can_be_counted(part) for part in space.spaces)
+    return isinstance(space, (spaces.Discrete, spaces.MultiDiscrete))
+
+
+def _gives_plain_numbers(env: gym.Env, env_id: str) -> bool:
+    """
+    Make the first steps.
+
+    :return: whether the observations are numbers as they come, and not arrays of one
+    """
     try:
-        env.reset(seed=0)
+        seen = [env.reset(seed=0)[0]]
         for _ in range(_LONGEST_TRY):
-            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            seen.append(observation)
             if terminated or truncated:
                 break
+        return all(isinstance(observation, (int, np.integer)) for observation in seen)
     except RLExperimentsError:
         raise
     except Exception as error:

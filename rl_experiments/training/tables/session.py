@@ -21,8 +21,13 @@ from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.due import Due
-from rl_experiments.training.early_stopping import EarlyStopping
-from rl_experiments.training.session import TrainingResult, continue_configuration, resume_command, write_configuration
+from rl_experiments.training.early_stopping import StoppingRules
+from rl_experiments.training.run_files import (
+    TrainingResult,
+    continue_configuration,
+    resume_command,
+    write_configuration,
+)
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.tables.checkpointing import TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
@@ -64,7 +69,7 @@ class TableTraining:
         self._learner = self._make_learner()
         self._evaluations = TableEvaluations(self._prepared, run, stop)
         experiment = self.experiment
-        self._stopping = EarlyStopping(experiment.stop_at_reward, experiment.patience, experiment.max_time)
+        self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
         self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._checkpoints = TableCheckpoints(
             run,
@@ -139,7 +144,7 @@ class TableTraining:
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice, facts)
         self._log = EpisodeLog(self.run.path / "0.monitor.csv", self.experiment.env, self._start is not None)
-        self._stopping._on_training_start()
+        self._stopping.begin()
         self._written_at = time.monotonic()
 
     def _go_on(self, facts: dict[str, Any]) -> None:
@@ -157,7 +162,7 @@ class TableTraining:
         return (
             self._stop.signal is None
             and stopping.reason is None
-            and (not stopping.has_limits or stopping._on_step())
+            and (not stopping.has_limits or stopping.goes_on())
             and not self._prepared.budget.is_spent(self._learner.episode, self._learner.steps)
         )
 
