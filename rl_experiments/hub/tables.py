@@ -22,7 +22,6 @@ from rl_experiments.hub.contents import Contents, copy_file, model_index
 from rl_experiments.hub.manifest import fingerprint
 from rl_experiments.hub.scrubbing import published_env_kwargs, published_hyperparameters
 from rl_experiments.reporting.q_tables import draw_table
-from rl_experiments.runs import LoadedAgent
 
 PICTURE = "q_table.png"
 
@@ -128,9 +127,3 @@ class TableContents(Contents):
         yield from self._write_texts(folder)
         if draw_table(self.table, self.agent.recipe, folder / PICTURE):
             yield folder / PICTURE
-
-
-def contents_of(agent: LoadedAgent, all_checkpoints: bool = False) -> Contents:
-    """:return: what is published of an agent, by its backend"""
-    of_table = get_algorithm(agent.algorithm).backend == "tabular"
-    return (TableContents if of_table else Contents)(agent, all_checkpoints)

@@ -107,6 +107,16 @@ def load_policy(path: Path) -> Policy:
         raise ConfigurationError(f"{path} holds no policy of Brax: {reason}") from None
 
 
+def describes_policy(path: Path) -> bool:
+    """Whether a file is a zip with a description of ours; its parameters, which need Brax, are not looked at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(_member(archive, DESCRIPTION, _LARGEST_DESCRIPTION))
+    except (ConfigurationError, OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     if name not in archive.namelist():
         raise ConfigurationError(f"it has no {name}")
