@@ -38,7 +38,7 @@ class Page:
         flags = "--headless --no-sandbox --disable-gpu --no-first-run --remote-debugging-pipe --window-size=900,800"
         line = f'exec "{browser}" {flags} --user-data-dir="{folder}" about:blank 3<&{commands} 4>&{answers}'
         self._process = subprocess.Popen(
-            ["sh", "-c", line], pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["bash", "-c", line], pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         os.close(commands)
         os.close(answers)

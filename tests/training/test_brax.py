@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import rl_experiments.train
+from rl_experiments.core.accelerated import is_jax_running
 from rl_experiments.runs import Run, checkpoints
 from tests.helpers.browser import Page, find_browser
 from tests.helpers.commands import CommandResult, run_module, run_python, unmeasured
@@ -25,14 +28,14 @@ COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / "rl_e
 """Shared by all tests and test runs on a machine, which compile for half a minute otherwise."""
 SIZES = (
     *("n_envs:8", "batch_size:8", "num_minibatches:2", "unroll_length:5", "num_updates_per_batch:1"),
-    *("policy_hidden_layer_sizes:[8]", "value_hidden_layer_sizes:[8]", "episode_length:30"),
+    *("policy_hidden_layer_sizes:[8]", "value_hidden_layer_sizes:[8]", "episode_length:200"),
 )
 TINY = ("--algo", "brax_ppo", "--env", "inverted_pendulum", "--seed", "1", "-f", "logs", "-params", *SIZES)
 UPDATE = 80
 
 
 def train(folder: Path, *arguments: str) -> CommandResult:
-    return run_module("rl_experiments.train", *TINY, *arguments, cwd=folder, **COMPILED)
+    return run_module("rl_experiments.train", *TINY, *arguments, cwd=folder, timeout=280, **COMPILED)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def checked(
     """What :mod:`tests.helpers.brax_checks` found, and where it left replays."""
     folder = tmp_path_factory.mktemp("replays")
     run = trained[0].path
-    done = run_python("-m", "tests.helpers.brax_checks", str(run), str(folder), cwd=Path.cwd(), **COMPILED)
+    done = run_python("-m", "tests.helpers.brax_checks", str(run), str(folder), cwd=Path.cwd(), timeout=280, **COMPILED)
     assert done.code == 0, done.err
     return json.loads(done.out.splitlines()[-1]), folder
 
@@ -103,7 +106,7 @@ def test_parameters_in_the_forms_of_other_recipes_are_put_right(checked: tuple[d
 
 def test_a_replay_has_the_poses_of_the_environment(checked: tuple[dict[str, Any], Path]) -> None:
     replay = checked[0]["replay"]
-    assert replay["steps"] == 30
+    assert 10 < replay["steps"] < 200
     assert replay["done"]
     assert replay["same_poses"]
     assert replay["same_rewards"]
@@ -112,7 +115,7 @@ def test_a_replay_has_the_poses_of_the_environment(checked: tuple[dict[str, Any]
 
 @pytest.mark.skipif(find_browser() is None, reason="there is no browser")
 def test_a_browser_plays_replays_without_a_network(checked: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
-    folder = checked[1]
+    folder, last = checked[1], checked[0]["replay"]["steps"]
     page = Page(str(find_browser()), tmp_path / "profile")
     pixels = (
         "(() => { const c = document.getElementById('main'); const d = c.getContext('2d')"
@@ -122,13 +125,15 @@ def test_a_browser_plays_replays_without_a_network(checked: tuple[dict[str, Any]
     )
     try:
         page.open(folder / "replay.html")
-        page.wait("window.replay.frame >= 30 && !window.replay.playing")  # it begins by itself, and stops at the end
+        page.wait(
+            f"window.replay.frame >= {last} && !window.replay.playing"
+        )  # it begins by itself, and stops at the end
         assert "done" in page.evaluate("document.getElementById('where').textContent")
-        colors, last = page.evaluate(pixels)
+        colors, ending = page.evaluate(pixels)
         assert colors > 100
         page.evaluate("(() => { const t = document.getElementById('time'); t.value = 5; t.oninput({target: t}); })()")
         assert page.evaluate("window.replay.frame") == 5
-        assert page.evaluate(pixels)[1] != last
+        assert page.evaluate(pixels)[1] != ending
         page.evaluate("document.getElementById('play').click()")
         page.wait("window.replay.frame > 6")
         page.evaluate("document.getElementById('play').click()")
@@ -166,7 +171,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    resumed = run_module("rl_experiments.train", *TINY[:4], "-f", "logs", "--resume", cwd=tmp_path, **COMPILED)
+    resumed = run_module(
+        "rl_experiments.train", *TINY[:4], "-f", "logs", "--resume", cwd=tmp_path, timeout=280, **COMPILED
+    )
     assert resumed.code == 0, resumed.err
     run = Run(tmp_path / "logs" / "brax_ppo" / "inverted_pendulum_1", "brax_ppo", "inverted_pendulum")
     assert parameters(run) == parameters(trained[0])
@@ -185,8 +192,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_compiled(
-    arguments: list[str], parts: list[str], tmp_path: Path
+    arguments: list[str], parts: list[str], command: Callable[..., CommandResult]
 ) -> None:
     flags = ["--algo", "brax_ppo", "--env", "inverted_pendulum", "--verbose", "0", *arguments]
-    run_module("rl_experiments.train", *flags, cwd=tmp_path, **COMPILED).assert_refused(*parts)
-    assert not os.listdir(tmp_path)
+    command(rl_experiments.train, *flags).assert_refused(*parts)
+    assert not os.listdir()
+    assert not is_jax_running()

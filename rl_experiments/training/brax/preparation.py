@@ -82,7 +82,6 @@ def prepare_brax(
         to_stderr("Loading JAX and Brax")
     trust = trust or Trust(any_name=True)
     _check_environment(experiment, algorithm)
-    choose_device(experiment.device)
     experiment, hyperparameters = _completed(experiment, _of_the_policy(experiment, hyperparameters))
     settings = BraxPPO(**hyperparameters.without("n_timesteps", "n_envs", "env_kwargs").algorithm_arguments())
     _check_settings(settings, hyperparameters)
@@ -94,6 +93,7 @@ def prepare_brax(
     name = experiment.env.rpartition(":")[2]
     kwargs = {key: value for key, value in recipe.kwargs.items() if key not in _FACE}
     observation, action_size = _try_out(name, kwargs)
+    choose_device(experiment.device)
     if experiment.eval_env_kwargs:
         _try_out(name, {key: value for key, value in evaluation.kwargs.items() if key not in _FACE})
     _check_memory(settings, hyperparameters, observation, action_size)
