@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rl_experiments.envs import EnvironmentRecipe
     from rl_experiments.evaluation import Evaluation, evaluate
     from rl_experiments.hub import Publication, publish
-    from rl_experiments.recording import Recording, record
+    from rl_experiments.recording import ImageSequence, Look, Recording, record, record_frames
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
@@ -40,7 +40,9 @@ _HOMES = {
     "EnvironmentRecipe": "envs",
     "Evaluation": "evaluation",
     "Experiment": "training",
+    "ImageSequence": "recording",
     "LoadedAgent": "runs",
+    "Look": "recording",
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
@@ -51,6 +53,7 @@ _HOMES = {
     "load_agent": "runs",
     "publish": "hub",
     "record": "recording",
+    "record_frames": "recording",
     "resume_run": "training.resuming",
 }
 __all__ = [
@@ -58,7 +61,9 @@ __all__ = [
     "EnvironmentRecipe",
     "Evaluation",
     "Experiment",
+    "ImageSequence",
     "LoadedAgent",
+    "Look",
     "Publication",
     "RLExperimentsError",
     "Recording",
@@ -69,6 +74,7 @@ __all__ = [
     "load_agent",
     "publish",
     "record",
+    "record_frames",
     "resume_run",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1
+from rl_experiments.cli.recordings import check_folder, name_prefix, videos_of
+from rl_experiments.cli.recordings import summary as describe
 from rl_experiments.core.files import check_can_write, write_text
 from rl_experiments.core.interruption import ended_by_signals
 
 if TYPE_CHECKING:
     from rl_experiments.evaluation import Evaluation, Step
+    from rl_experiments.recording.watching import VideoCamera
     from rl_experiments.runs import LoadedAgent
+
+FORMATS = (".mp4", ".webm", ".gif")
 
 
 def build_parser() -> Parser:
@@ -41,6 +47,14 @@ def build_parser() -> Parser:
     add("-P", "--progress", action="store_true", help="Show a progress bar.")
     parser.add_ours("--n-episodes", metavar="N", type=int, help="Episodes to play, in place of a number of steps.")
     parser.add_ours(
+        "--record",
+        metavar="TARGET",
+        nargs="?",
+        const="",
+        help="Make a video of what is played, in place of a window: into this folder (default: <run>/videos), or this"
+        " .mp4, .webm or .gif file.",
+    )
+    parser.add_ours(
         "--json", metavar="FILE", help="Write returns and lengths of all episodes to this file; - is the output."
     )
     return parser
@@ -57,18 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     agent = load_chosen_agent(options, options.env_kwargs)
     if options.verbose > 0:
         print(f"Loading {agent.saved.path}")
+    camera = _camera(options, agent) if options.record is not None else None
     try:
-        with ended_by_signals():
+        with ended_by_signals(), camera or contextlib.nullcontext():
             result = watch(
                 agent,
                 n_episodes=options.n_episodes,
-                n_steps=options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000,
+                n_steps=_n_steps(options),
                 n_envs=options.n_envs,
                 seed=options.seed,
                 deterministic=chosen_determinism(options),
                 render=not options.no_render,
                 norm_reward=options.norm_reward,
                 monitor_folder=Path(options.reward_log) if options.reward_log else None,
+                camera=camera,
                 show_progress=options.progress,
                 announce=_announcer(options),
                 say=lambda text: print(text, file=sys.stderr),
@@ -76,18 +92,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlayingError as error:
         if options.verbose > 0:
             print(summary(error.so_far))
+        _report_videos(options, camera)
         raise
     except PlayStopped as stop:
         _report(options, agent, stop.so_far)
+        _report_videos(options, camera)
         raise
     _report(options, agent, result)
-    return 0
+    _report_videos(options, camera)
+    return 1 if camera is not None and camera.failure is not None else 0
+
+
+def _camera(options: argparse.Namespace, agent: LoadedAgent) -> VideoCamera:
+    from rl_experiments.recording.filming import check_drawing
+    from rl_experiments.recording.watching import VideoCamera
+
+    check_drawing(agent)
+    path = Path(options.record)
+    if path.suffix not in FORMATS:
+        played = f"episodes-1-to-{options.n_episodes}" if options.n_episodes else f"step-0-to-step-{_n_steps(options)}"
+        folder = path if options.record else videos_of(agent)
+        path = folder / f"{name_prefix(options, agent)}-{played}.mp4"
+    return VideoCamera(path, options.n_envs, options.n_episodes)
+
+
+def _n_steps(options: argparse.Namespace) -> int | None:
+    return options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000
 
 
 def _check_targets(options: argparse.Namespace) -> None:
     """Hours of playing must not end in a folder that cannot be written."""
     if options.json and options.json != "-":
         check_can_write(Path(options.json), "--json")
+    if options.record:
+        is_file = Path(options.record).suffix in FORMATS
+        check_folder(Path(options.record).parent if is_file else Path(options.record), "--record")
     if options.reward_log:
         check_can_write(Path(options.reward_log) / "0.monitor.csv", "--reward-log")
 
@@ -104,6 +143,11 @@ def _report(options: argparse.Namespace, agent: LoadedAgent, result: Evaluation)
             **result.as_dict(),
         }
         _write_json(options.json, content)
+
+
+def _report_videos(options: argparse.Namespace, camera: VideoCamera | None) -> None:
+    for recording in camera.recordings if camera is not None and options.verbose > 0 else ():
+        print(describe(recording))
 
 
 def _fetch_published(options: argparse.Namespace) -> None:

@@ -737,6 +737,141 @@ def tables(plan: Plan) -> Iterator[Row]:
         )
 
 
+# Recording
+
+RECORDING = '''
+"""An agent in the recorder's environment: its pictures only, or the video of them too."""
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from rl_experiments import load_agent, record
+from rl_experiments.recording.recorder import act, staged
+from rl_experiments.recording.scene import Scene
+from rl_experiments.recording.video import working_codec
+from rl_experiments.runs import find_run
+
+folder, algo, env_id, steps, ways = sys.argv[1:]
+agent = load_agent(find_run(folder, algo, env_id))
+working_codec(".mp4")
+
+
+class Nothing:
+    def add(self, moments):
+        return True
+
+
+def drawn():
+    scene = Scene()
+    with staged(agent, agent.recipe, scene, 1, 0) as env:
+        act(agent, env, scene, Nothing(), agent.recipe, int(steps), None, None)
+
+
+def recorded():
+    record(agent, Path(folder) / "video.mp4", n_steps=int(steps), across_episodes=True)
+
+
+def used():
+    each = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in each)
+
+
+found = {}
+for way in ways.split(","):
+    begin, before = time.perf_counter(), used()
+    {"drawn": drawn, "recorded": recorded}[way]()
+    found[way] = [time.perf_counter() - begin, used() - before]
+found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps(found))
+'''
+
+FILMED = {
+    "recording": ("ppo", "Ant-v5", ["-n", "128", "-params", "n_steps:64", "batch_size:64", "n_envs:1"]),
+    "recording-atari": (
+        "dqn",
+        "SpaceInvadersNoFrameskip-v4",
+        ["-n", "200", "-params", "learning_starts:100", "buffer_size:500"],
+    ),
+}
+"""Whom to film: algorithm, environment, and a training that takes no time."""
+
+
+def recording(name: str, plan: Plan) -> Iterator[Row]:
+    """A video: beside the stepping and drawing alone, and beside the zoo's."""
+    algo, env_id, training_flags = FILMED[name]
+    steps = 1000 if plan.seconds >= 5 else 100
+    folder, cache = plan.new_folder(), plan.new_folder()
+    env = child_environment(cache)
+    flags = ["--algo", algo, "--env", env_id, "-f", str(folder)]
+    say(f"{name}: an agent")
+    timed_child(["-m", "rl_experiments.train", *flags, *training_flags, "--eval-freq", "-1"], env, plan)
+    script = plan.new_folder() / "recording.py"
+    script.write_text(RECORDING, encoding="utf-8")
+    zoo_env = {**env, "MUJOCO_GL": mujoco_backend(env, plan)}
+    rounds = []
+    for number in range(plan.rounds):
+        ways = ["drawn", "recorded"][:: -1 if number % 2 else 1]
+        await_quiet(plan.patience)
+        arguments = [str(script), str(folder), algo, env_id, str(steps), ",".join(ways)]
+        found = json.loads(timed_child(arguments, env, plan)[2].splitlines()[-1])
+        sides = {"ours": ("rl_experiments", env), "zoo": ("rl_zoo3", zoo_env)}
+        for side in list(sides)[:: -1 if number % 2 else 1]:
+            package, variables = sides[side]
+            video = ["-m", f"{package}.record_video", *flags, "-n", str(steps), "-o", str(plan.new_folder())]
+            found[side] = timed_child(video, variables, plan)[:2]
+        say(f"{name}, round {number + 1}: {found}")
+        rounds.append(found)
+    yield recording_row(f"{algo.upper()} {env_id}", steps, rounds)
+
+
+def timed_child(arguments: Sequence[str], env: Mapping[str, str], plan: Plan) -> tuple[float, float, str]:
+    """:return: seconds, seconds of processor time with all that it started, and what it printed"""
+    begin, before = time.perf_counter(), os.times()
+    done = run_child(arguments, env, plan.folder, limit=CHILD_LIMIT * 6)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    if done.returncode:
+        raise BenchmarkError(f"{shlex.join(arguments)} ended with {done.returncode}: {done.stderr[-500:]}")
+    return time.perf_counter() - begin, used, done.stdout
+
+
+def mujoco_backend(env: Mapping[str, str], plan: Plan) -> str:
+    """:return: what MuJoCo draws with here, which the zoo has to be told"""
+    code = "from rl_experiments.envs.graphics import choose_graphics; print(choose_graphics().backend)"
+    return timed_child(["-c", code], env, plan)[2].strip()
+
+
+def recording_row(name: str, steps: int, rounds: Sequence[Mapping[str, Any]]) -> Row:
+    """:return: what a video costs: ratios of the same round, in seconds and in seconds of processor time"""
+
+    def ratios(above: str, below: str, kind: int) -> list[float]:
+        return [found[above][kind] / found[below][kind] for found in rounds]
+
+    def shown(values: Sequence[float]) -> str:
+        return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+    more = [found["recorded"][0] - found["drawn"][0] for found in rounds]
+    return Row(
+        f"Recording {steps} steps as a video",
+        {
+            "agent": name,
+            "stepping and drawing alone, s": f"{median(found['drawn'][0] for found in rounds):.1f}",
+            "recording, s": f"{median(found['recorded'][0] for found in rounds):.1f}",
+            "more, s": shown(more),
+            "recording / alone": shown(ratios("recorded", "drawn", 0)),
+            "in processor time": shown(ratios("recorded", "drawn", 1)),
+            "our command, s": f"{median(found['ours'][0] for found in rounds):.1f}",
+            "zoo's, s": f"{median(found['zoo'][0] for found in rounds):.1f}",
+            "ours / zoo": shown(ratios("ours", "zoo", 0)),
+            "ours / zoo in processor time": shown(ratios("ours", "zoo", 1)),
+            "memory, MB": f"{max(found['peak_mb'] for found in rounds):.0f}",
+        },
+        {"rounds": list(rounds)},
+    )
+
+
 # Everything together
 
 
@@ -745,6 +880,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     **{name: partial(training, case) for name, case in CASES.items()},
     "checkpoints": checkpoints,
     "tables": tables,
+    **{name: partial(recording, name) for name in FILMED},
 }
 
 

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rl_experiments import Run, enjoy
 from tests.helpers.commands import run_module, unmeasured
+from tests.helpers.tiny import tiny_experiment
+from tests.helpers.videos import decoded
 
 
 def _arguments(run: Run, *further: str) -> tuple[str, ...]:
@@ -149,6 +152,44 @@ def test_it_works_in_a_process_of_its_own(ppo_run: Run, tmp_path: Path) -> None:
     assert "Mean reward" in result.out
 
 
+def test_record_makes_a_video_of_the_episodes_that_are_scored(command, toy_run: Run, tmp_path: Path) -> None:
+    scores = ["--json", "-", "--n-episodes", "3"]
+    plain = json.loads(command(enjoy, *_arguments(toy_run, *scores, "--verbose", "0")).out)
+    result = command(enjoy, *_arguments(toy_run, *scores, "--verbose", "0", "--record", "out"))
+    assert (result.code, result.err, json.loads(result.out)) == (0, "", plain)
+    information, frames = decoded(tmp_path / "out" / "final-model-ppo-ToyLine-v0-episodes-1-to-3.mp4")
+    assert information["fps"] == 10
+    steps = np.round(frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist()
+    assert steps == [*range(11)] * 3
+
+
+def test_record_keeps_environments_apart_and_scores_as_without(command, toy_run: Run, tmp_path: Path) -> None:
+    flags = ["-n", "13", "--n-envs", "2"]
+    plain = command(enjoy, *_arguments(toy_run, *flags)).out.splitlines()
+    result = command(enjoy, *_arguments(toy_run, *flags, "--record", "film.gif"))
+    assert result.code == 0, result.err
+    assert [line for line in result.out.splitlines() if not line.startswith("Video: ")] == plain
+    assert sorted(path.name for path in tmp_path.glob("film*")) == ["film-env-0.gif", "film-env-1.gif"]
+    assert len(decoded(tmp_path / "film-env-1.gif")[1]) == 11 + 4
+
+
+def test_what_cannot_be_drawn_cannot_be_recorded(command, tmp_path: Path) -> None:
+    run = tiny_experiment("ppo", "toy_envs:ToyInvisible-v0", tmp_path / "logs").run().run
+    result = command(enjoy, *_arguments(run, "--record"))
+    assert result.code == 1
+    assert result.err.startswith("Error: No picture of toy_envs:ToyInvisible-v0 can be drawn: ")
+    assert not (run.path / "videos").exists()
+
+
+def test_an_environment_that_is_not_drawn_to_the_end_is_scored_to_the_end(command, tmp_path: Path) -> None:
+    run = tiny_experiment("ppo", "toy_envs:ToyFades-v0", tmp_path / "logs").run().run
+    result = command(enjoy, *_arguments(run, "--n-episodes", "2", "--record", "film.mp4"))
+    assert result.code == 0
+    assert result.err == "It cannot be drawn any more (OSError: the lamp went out): the video ends there\n"
+    assert "2 Episodes" in result.out
+    assert len(decoded(tmp_path / "film.mp4")[1]) == 5
+
+
 # --- What cannot work is found before time is spent ---
 
 
@@ -173,7 +214,7 @@ def test_flags_that_cannot_go_together_are_refused(flags: list[str], part: str, 
     command(enjoy, *_arguments(toy_run, *flags)).assert_refused(part)
 
 
-@pytest.mark.parametrize("flag", ["--json", "--reward-log"])
+@pytest.mark.parametrize("flag", ["--json", "--reward-log", "--record"])
 def test_a_target_that_cannot_be_written_is_found_before_playing(flag: str, command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     target = "file/target" if flag == "--json" else "file"

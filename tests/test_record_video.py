@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from rl_experiments import Run, load_agent, record_video
 from rl_experiments.core.errors import Terminated
 from rl_experiments.recording import record_videos
-from tests.helpers.commands import run_module
+from tests.helpers.commands import run_module, unmeasured
 from tests.helpers.tiny import tiny_experiment
 from tests.helpers.videos import decoded
 
@@ -61,7 +64,7 @@ def test_each_episode_can_have_a_file(command, toy_run: Run, tmp_path: Path) -> 
     flags = ["--n-episodes", "2", "-o", "out", "--n-envs", "3", "--fps", "4"]
     result = command(record_video, *_arguments(toy_run, *flags))
     assert result.code == 0, result.err
-    assert result.err == "--n-envs 3: a video shows one environment, and one is played\n"
+    assert result.err.startswith("--n-envs 3: a video shows one environment, and one is played (--grid")
     names = [f"final-model-ppo-ToyLine-v0-episode-{number}.mp4" for number in (1, 2)]
     assert _names(tmp_path / "out") == names
     assert [_steps_shown(tmp_path / "out" / name) for name in names] == [list(range(11))] * 2
@@ -120,6 +123,61 @@ def test_an_environment_that_gives_no_pictures_is_one_line_and_leaves_nothing(co
     assert result.err.count("\n") == 1
     assert result.err.startswith("Error: No picture of toy_envs:ToyInvisible-v0 can be drawn: ")
     assert not (run.path / "videos").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--format", "jpg"], "'png'"),
+        (["--every", "2"], "--format png"),
+        (["--format", "png", "--from", "5", "--to", "3"], "--to 3 lies before --from 5"),
+        (["--format", "png", "--grid", "2"], "--grid is for videos"),
+        (["--best-of", "3", "--n-episodes", "2"], "exclude each other"),
+        (["--worst-of", "0"], "--worst-of must be at least 1"),
+        (["--grid", "1000"], "from 1 to 64"),
+        (["--format", "png", "-n", "1000000000000"], "free"),
+    ],
+)
+def test_wishes_that_do_not_go_together_are_refused(
+    flags: list[str], part: str, command, toy_run: Run, tmp_path: Path
+) -> None:
+    result = command(record_video, *_arguments(toy_run, "-o", "out", "--verbose", "0", *flags))
+    result.assert_refused(part)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_go_to_frames_in_the_run(command, own_run: Run) -> None:
+    flags = ["--format", "png", "--n-episodes", "3", "--n-envs", "2", "--every", "5"]
+    result = command(record_video, *_arguments(own_run, *flags))
+    assert (result.code, result.err) == (0, "")
+    frames = own_run.path / "frames"
+    assert result.out.splitlines()[1:] == [f"Images: {frames} (9 images; 3 episodes, reward 55.00, 55.00, 55.00)"]
+    assert [len(list((frames / name).glob("*/*.png"))) for name in ("env-0", "env-1")] == [3, 6]
+
+
+def test_best_and_worst_and_a_grid_are_videos_by_name(command, toy_run: Run, tmp_path: Path) -> None:
+    flags = ["-o", "out", "--format", "webm", "--overlay", "--stochastic"]
+    assert command(record_video, *_arguments(toy_run, *flags, "--best-of", "2", "--worst-of", "3")).code == 0
+    assert command(record_video, *_arguments(toy_run, *flags, "--grid", "2")).code == 0
+    names = [f"final-model-ppo-ToyLine-v0-{name}.webm" for name in ("best-of-2", "grid-of-2", "worst-of-3")]
+    assert _names(tmp_path / "out") == names
+    assert {len(decoded(tmp_path / "out" / name)[1]) for name in names} == {11}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_images_that_a_signal_stops_are_clearly_not_all(number: int, toy_run: Run, tmp_path: Path) -> None:
+    arguments = [*_arguments(toy_run), "--format", "png", "-n", "500000", "-o", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "rl_experiments.record_video", *arguments], env=unmeasured())
+    folder = tmp_path / "frames.partial"
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("002/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+    rows = (folder / "index.csv").read_text().splitlines()[1:]
+    assert len(list(folder.glob("*/*.png"))) - len(rows) in ((0,) if number == signal.SIGTERM else (0, 1))
+    assert (folder / "contact_sheet.png").exists() == (number == signal.SIGTERM)
 
 
 @pytest.mark.usefixtures("same_handlers_after")

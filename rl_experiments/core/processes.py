@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -9,8 +10,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
+_PIPE_BYTES = 2**20
+"""What a system lets everybody have."""
 _PROC = Path("/proc")
 _STATE, _START = 0, 19
 """Places in ``/proc/<pid>/stat`` after the name, which may hold spaces."""
@@ -24,6 +28,15 @@ def end_with_parent() -> None:
     """To be called in a new process: have the system kill it when its parent ends, in whatever way. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def widen_pipe(stream: IO[bytes] | None) -> None:
+    """Let a pipe take a whole picture, so that whoever writes one goes on at once. Linux only."""
+    if sys.platform == "linux" and stream is not None:
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def available_cores() -> int:

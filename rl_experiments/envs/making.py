@@ -23,6 +23,7 @@ from rl_experiments.core.symbols import import_symbol
 from rl_experiments.envs import registry
 from rl_experiments.envs.maps import check_map
 from rl_experiments.envs.recipe import EnvironmentRecipe
+from rl_experiments.envs.rendering import prepare_offscreen_rendering
 from rl_experiments.envs.spaces import bytes_of, check_observation_space
 from rl_experiments.envs.state import offer_state
 from rl_experiments.envs.workers import WorkerError, leave_signals_to_the_parent, reason_of
@@ -72,6 +73,8 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     """
     spec = registry.find_spec(recipe.env_id, recipe.gym_packages)
     arguments = {**recipe.kwargs, **(kwargs or {})}
+    if arguments.get("render_mode") not in (None, "human"):  # an agent that looks at pictures needs them drawn
+        prepare_offscreen_rendering(spec.entry_point)
     limit: dict[str, Any] = {"max_episode_steps": recipe.max_episode_steps} if recipe.max_episode_steps else {}
     check_map(recipe.env_id, {**spec.kwargs, **arguments})
     try:
@@ -85,7 +88,7 @@ def make_bare(recipe: EnvironmentRecipe, kwargs: Mapping[str, Any] | None = None
     except RLExperimentsError:
         raise
     except (Exception, SystemExit) as error:
-        names = _constructor_arguments(spec)
+        names = constructor_arguments(spec)
         unknown = [name for name in arguments if names and name not in names]
         if unknown:
             raise ConfigurationError(
@@ -287,7 +290,8 @@ def _parameters(function: Any) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.name not in ("self", "env", "venv")]
 
 
-def _constructor_arguments(spec: Any) -> list[str]:
+def constructor_arguments(spec: Any) -> list[str]:
+    """:return: the names that an environment's constructor takes, or nothing where it takes any"""
     try:
         entry = (
             gym.envs.registration.load_env_creator(spec.entry_point)

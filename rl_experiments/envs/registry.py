@@ -16,6 +16,8 @@ from rl_experiments.core.errors import ConfigurationError, MissingPackageError, 
 from rl_experiments.core.suggest import hint, nearest
 from rl_experiments.envs import highway, robotics
 from rl_experiments.envs.brax import names as brax
+from rl_experiments.envs.graphics import disarm_settings
+from rl_experiments.envs.rendering import may_use_mujoco
 from rl_experiments.envs.wrappers import MaskVelocityWrapper
 
 
@@ -58,6 +60,7 @@ def import_packages(modules: Iterable[str]) -> None:
     :raises NotFoundError: if there is none of that name
     """
     for module in modules:
+        disarm_settings()
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -80,8 +83,10 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
     :raises NotFoundError: if there is none; the message has the nearest id
     :raises MissingPackageError: if an extra of ours would bring it
     """
-    import_packages(gym_packages)
     module, _, name = env_id.rpartition(":")
+    if may_use_mujoco(gym.registry[name].entry_point if name in gym.registry else None):
+        disarm_settings()
+    import_packages(gym_packages)
     if module:
         import_packages([module])
     if name not in gym.registry:

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+import gymnasium as gym
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_experiments.algorithms.agent import Agent
@@ -21,6 +23,26 @@ from rl_experiments.evaluation.seeding import SeededEpisodes, seeds_of
 from rl_experiments.evaluation.statistics import Evaluation
 
 
+class Camera(Protocol):
+    """Records what is played."""
+
+    def recipe(self, recipe: EnvironmentRecipe) -> EnvironmentRecipe:
+        """:return: the recipe with what pictures need"""
+        ...
+
+    def wrap(self, env: gym.Env) -> gym.Env:
+        """:param env: the next environment, with all of its wrappers"""
+        ...
+
+    def begin(self, env: VecEnv) -> None:
+        """:param env: all environments, before they are played"""
+        ...
+
+    def after(self, step: Step) -> None:
+        """Called after each step."""
+        ...
+
+
 def watch(
     agent: Agent,
     *,
@@ -32,6 +54,7 @@ def watch(
     render: bool = True,
     norm_reward: bool = False,
     monitor_folder: Path | None = None,
+    camera: Camera | None = None,
     show_progress: bool = False,
     announce: Callable[[Step], None] | None = None,
     say: Callable[[str], None] = print,
@@ -46,6 +69,7 @@ def watch(
     :param render: open a window; where that is not possible it is said once, and the agent acts all the same
     :param norm_reward: leave rewards normalised, where the run normalised them
     :param monitor_folder: where to write an episode log for each environment
+    :param camera: records, in place of the window; all environments are then in this process
     :param announce: called after each step
     :param say: takes what the user should know
     """
@@ -59,9 +83,15 @@ def watch(
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)
     seeds = seeds_of(agent, seed, n_envs) if n_episodes is not None else ()
-    env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say, seeds)
+    begin = functools.partial(SeededEpisodes, seeds=seeds) if seeds else None
+    if camera is None:
+        env, drawn = _open(recipe, n_envs, seed, render, monitor_folder, say, begin)
+    else:
+        env, drawn = _open_before(camera, recipe, n_envs, seed, monitor_folder, begin), False
     try:
         check_spaces(agent, env, recipe.env_id)
+        if camera is not None:
+            camera.begin(env)
         if norm_reward:
             _normalize_rewards(env)
         with progress_bar(
@@ -73,6 +103,8 @@ def watch(
                 nonlocal drawn
                 if drawn:
                     drawn = _draws(env, say)
+                if camera is not None:
+                    camera.after(step)
                 if announce:
                     announce(step)
 
@@ -89,7 +121,7 @@ def _open(
     render: bool,
     monitor_folder: Path | None,
     say: Callable[[str], None],
-    seeds: tuple[int, ...] = (),
+    begin: Callable[[gym.Env], gym.Env] | None,
 ) -> tuple[VecEnv, bool]:
     """:return: the environments, and whether they draw in a window"""
     make = functools.partial(
@@ -98,13 +130,13 @@ def _open(
         seed=seed,
         vec_env="subproc" if n_envs > 1 else "dummy",
         monitor_folder=monitor_folder,
-        outermost=functools.partial(SeededEpisodes, seeds=seeds) if seeds else None,
+        outermost=begin,
     )
     mode = recipe.kwargs.get("render_mode", "human")
     plain = without_window(recipe)
     wanted = render and mode is not None
     if wanted and mode == "human" and not has_screen():
-        say("There is no screen: the agent acts without being drawn (push_to_hub makes a video)")
+        say("There is no screen: the agent acts without being drawn (--record makes a video)")
         wanted = False
     if wanted:
         try:
@@ -112,6 +144,23 @@ def _open(
         except (RLExperimentsError, OSError, RuntimeError) as error:
             say(f"The environment cannot be drawn here ({error}): the agent acts without it")
     return make(plain), False
+
+
+def _open_before(
+    camera: Camera,
+    recipe: EnvironmentRecipe,
+    n_envs: int,
+    seed: int,
+    monitor_folder: Path | None,
+    begin: Callable[[gym.Env], gym.Env] | None,
+) -> VecEnv:
+    return make_envs(
+        camera.recipe(without_window(recipe)),
+        n_envs,
+        seed,
+        monitor_folder=monitor_folder,
+        outermost=lambda env: camera.wrap(begin(env) if begin else env),
+    )
 
 
 def _draws(env: VecEnv, say: Callable[[str], None]) -> bool:

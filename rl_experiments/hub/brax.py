@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from rl_experiments.hub.bundle import Bundle
 from rl_experiments.hub.contents import Contents, copy_file, model_index, unzip
 from rl_experiments.hub.publication import Wishes
-from rl_experiments.recording.replays import record_replay
+from rl_experiments.recording.replays import record_page
 
 PAGE = "replay.html"
 
@@ -28,7 +28,7 @@ class BraxContents(Contents):
 
     def write_page(self, folder: Path, wishes: Wishes, on_progress: Callable[[int], bool | None]) -> Path:
         """See :meth:`rl_experiments.hub.contents.Contents.write_page`."""
-        return record_replay(
+        return record_page(
             self.agent,
             folder / PAGE,
             f"{self.agent.algorithm} in {self.agent.recipe.env_id}",
@@ -36,7 +36,7 @@ class BraxContents(Contents):
             seed=wishes.seed,
             deterministic=wishes.deterministic,
             on_progress=on_progress,
-        )
+        ).path
 
     def front_matter(self, bundle: Bundle, score: str | None) -> dict[str, Any]:
         """:return: the metadata that the Hub reads"""

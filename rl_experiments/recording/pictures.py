@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 
-from rl_experiments.core.isolation import IsolatedError, run_isolated
+from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.core.isolation import IsolatedError, describe_error, run_isolated
 from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs.making import constructor_arguments
 from rl_experiments.envs.registry import find_spec
 from rl_experiments.envs.rendering import prepare_offscreen_rendering
+from rl_experiments.recording.atari_pictures import AtariPictures, is_atari
+from rl_experiments.recording.looks import Look
+from rl_experiments.recording.mujoco_pictures import BodiesOnFailure, PaintedPictures, is_drawn_by_gymnasium
 from rl_experiments.recording.video import RecordingError
 
 ATARI_HZ = 60
@@ -19,30 +27,50 @@ FRAME_DEADLINE = 60.0
 """Seconds for the first picture."""
 
 
-def picture_recipe(recipe: EnvironmentRecipe) -> EnvironmentRecipe:
-    """:return: the recipe with the render mode that gives pictures"""
-    return recipe.with_kwargs(render_mode="rgb_array")
+def say_aside(text: str) -> None:
+    """Print what the user should know where the output is not disturbed."""
+    print(text, file=sys.stderr, flush=True)
 
 
-def try_frame(recipe: EnvironmentRecipe, deadline: float = FRAME_DEADLINE) -> str | None:
+_SIZE_NAMES = ({"width": "width", "height": "height"}, {"width": "render_width", "height": "render_height"})
+
+
+def picture_recipe(recipe: EnvironmentRecipe, look: Look | None = None) -> EnvironmentRecipe:
+    """:return: the recipe with the render mode that gives pictures, in the chosen size if the constructor takes one"""
+    sizes = {name: value for name in ("width", "height") if (value := getattr(look, name, None)) is not None}
+    known = constructor_arguments(find_spec(recipe.env_id, recipe.gym_packages)) if sizes else []
+    names = next((names for names in _SIZE_NAMES if set(names.values()) <= set(known)), {})
+    return recipe.with_kwargs(
+        render_mode="rgb_array", **{names[name]: value for name, value in sizes.items() if name in names}
+    )
+
+
+def try_frame(recipe: EnvironmentRecipe, deadline: float = FRAME_DEADLINE, look: Look | None = None) -> str | None:
     """
     Draw one frame, before time is spent on anything else; in a process of its own, because renderers can crash or hang.
 
     :param deadline: seconds after which it is given up
     :return: None if that works, or why it does not
     """
-    prepare_offscreen_rendering()
+    prepare_for(recipe)
     try:
-        run_isolated(lambda _: _draw_one(recipe), min(deadline, FRAME_DEADLINE))
+        run_isolated(lambda _: _draw_one(recipe, look), min(deadline, FRAME_DEADLINE))
     except IsolatedError as error:
         return str(error)
     return None
 
 
-def _draw_one(recipe: EnvironmentRecipe) -> None:
-    env = make_envs(picture_recipe(recipe), 1, 0, outermost=Grabber().wrap)
+def prepare_for(recipe: EnvironmentRecipe) -> None:
+    """Choose what draws the environment, before it is made."""
+    prepare_offscreen_rendering(find_spec(recipe.env_id, recipe.gym_packages).entry_point)
+
+
+def _draw_one(recipe: EnvironmentRecipe, look: Look | None) -> None:
+    # What is missing to draw is said when the video is made.
+    env = make_envs(picture_recipe(recipe), 1, 0, outermost=Grabber(look, lambda _: None).wrap)
     try:
-        env.reset()
+        with contextlib.suppress(ConfigurationError):  # a size that it cannot draw is said when the recording begins
+            env.reset()
     finally:
         env.close()
 
@@ -69,13 +97,24 @@ def frames_per_second(recipe: EnvironmentRecipe, metadata: dict[str, Any]) -> fl
 
 
 class Grabber:
-    """Collects a frame after each reset and each step of the environment that it is put around."""
+    """
+    Collects a frame after each reset and each step of the environment that it is put around.
 
-    def __init__(self) -> None:
+    :param look: how the frames look
+    :param say: takes what the user should know, such as what is missing to draw
+    """
+
+    def __init__(self, look: Look | None = None, say: Callable[[str], None] = say_aside) -> None:
         self.frames: list[np.ndarray] = []
+        self._look = look or Look()
+        self._say = say
+        self.is_awake = True
+        """Whether the next frame is collected."""
+        self.on_end: Callable[[PicturesEndedError], None] | None = None
+        """Called in place of the error when the environment cannot be drawn any more."""
 
     def wrap(self, env: gym.Env) -> gym.Env:
-        return _GrabbingWrapper(env, self.frames)
+        return _GrabbingWrapper(env, self, picture_source(env, self._look, self._say), self._look)
 
     def take(self) -> list[np.ndarray]:
         taken = list(self.frames)
@@ -83,10 +122,44 @@ class Grabber:
         return taken
 
 
+class PicturesEndedError(RecordingError):
+    """An environment that was drawn cannot be drawn any more; the message says why."""
+
+
+class PictureSource(Protocol):
+    """Called for a picture of the present; whatever it gives is for :func:`as_picture`."""
+
+    def __call__(self) -> Any: ...
+
+    def close(self) -> None:
+        """End what draws."""
+        ...
+
+
+def picture_source(env: gym.Env, look: Look | None = None, say: Callable[[str], None] = say_aside) -> PictureSource:
+    """
+    Find how the pictures of an environment are made that recordings show.
+
+    Atari: both of the frames that max-pooling saw. MuJoCo: drawn in a process of its own, by a camera that follows what
+    walks, and in plain shapes where nothing draws. Others: as ``render()`` gives them.
+
+    :param env: made with ``render_mode="rgb_array"``
+    """
+    look = look or Look()
+    if is_atari(env):
+        return AtariPictures(env)
+    if is_drawn_by_gymnasium(env):
+        return PaintedPictures(env, look, say)
+    return BodiesOnFailure(env, look, say)
+
+
 class _GrabbingWrapper(gym.Wrapper):
-    def __init__(self, env: gym.Env, frames: list[np.ndarray]) -> None:
+    def __init__(self, env: gym.Env, grabber: Grabber, source: PictureSource, look: Look) -> None:
         super().__init__(env)
-        self._frames = frames
+        self._grabber = grabber
+        self._source = source
+        self._look = look
+        self._draws = False
 
     def reset(self, **kwargs: Any) -> Any:
         result = self.env.reset(**kwargs)
@@ -98,11 +171,34 @@ class _GrabbingWrapper(gym.Wrapper):
         self._grab()
         return result
 
+    def close(self) -> None:
+        self._source.close()
+        self.env.close()
+
     def _grab(self) -> None:
-        frame = self.env.render()
-        if isinstance(frame, list) and frame:
-            frame = frame[-1]
-        self._frames.append(as_picture(frame))
+        if not self._grabber.is_awake:
+            return
+        try:
+            picture = self._picture()
+        except PicturesEndedError as error:
+            if self._grabber.on_end is None:
+                raise
+            self._grabber.on_end(error)
+            return
+        self._draws = True
+        self._look.check(picture)
+        self._grabber.frames.append(self._look.enlarged(picture))
+
+    def _picture(self) -> np.ndarray:
+        try:
+            frame = self._source()
+            if isinstance(frame, list) and frame:
+                frame = frame[-1]
+            return as_picture(frame)
+        except (Exception, SystemExit) as error:  # renderers raise anything
+            if not self._draws:
+                raise
+            raise PicturesEndedError(describe_error(error)) from error
 
 
 def as_picture(frame: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from rl_experiments import Run, evaluate, load_agent
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.envs import make_envs
-from rl_experiments.recording.replays import play_replay, read_replays, record_replay, write_replays
+from rl_experiments.recording.replays import play_replay, read_replays, record_page, write_replays
 from rl_experiments.runs import checkpoints
 
 
@@ -69,7 +69,7 @@ def forms(agent: Any) -> dict[str, Any]:
 
 def replays(agent: Any, folder: Path) -> dict[str, Any]:
     """:return: whether the poses in a page are those of the environment, step for step"""
-    path = record_replay(agent, folder / "replay.html", "One episode")
+    path = record_page(agent, folder / "replay.html", "One episode").path
     read = read_replays(path)[0]
     env = make_envs(agent.recipe, 1, 0)
     inner = env.envs[0].unwrapped  # type: ignore[attr-defined]

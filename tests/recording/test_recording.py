@@ -30,7 +30,7 @@ def _record(path: Path, recipe: EnvironmentRecipe | None = None, **settings: Any
 @pytest.fixture
 def without_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no encoder works."""
-    monkeypatch.setattr(video, "working_codec", lambda: None)
+    monkeypatch.setattr(video, "working_codec", lambda suffix=".mp4": None)
 
 
 def test_an_episode_of_10_steps_gives_11_frames_in_order(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_codec_works_on_this_machine() -> None:
 
 def test_the_next_codec_is_tried_when_the_first_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     video.working_codec.cache_clear()
-    monkeypatch.setattr(video, "CODECS", ("no_such_codec", "mpeg4"))
+    monkeypatch.setitem(video.CODECS, ".mp4", ("no_such_codec", "mpeg4"))
     try:
         assert video.working_codec() == "mpeg4"
         assert len(decoded(_record(tmp_path / "replay.mp4").path)[1]) == 11
@@ -179,3 +179,11 @@ def test_pictures_of_mujoco_show_the_robot(tmp_path: Path) -> None:
     result = record(Constant([0.1, 0.1, 0.1]), tmp_path / "replay.mp4", recipe, n_steps=10)  # type: ignore[arg-type]
     frames = decoded(result.path)[1]
     assert frames.std() > 5
+
+
+def test_an_environment_that_cannot_be_drawn_any_more_ends_its_video(tmp_path: Path) -> None:
+    said: list[str] = []
+    result = _record(tmp_path / "replay.mp4", _recipe("ToyFades-v0"), say=said.append)
+    assert len(decoded(result.path)[1]) == result.n_frames == 5
+    assert not result.complete
+    assert "the lamp went out" in said[0]

@@ -16,55 +16,69 @@ _CLOSEST = 4.0
 """Metres to what is followed, where the model has no camera for that and is large."""
 
 
-class Camera:
+class Renderer:
     """
-    Draws what the joints' positions say, with a camera that follows what walks.
+    Draws what joints' positions say, with a camera that follows what walks.
+
+    It has the face of Gymnasium's ``MujocoRenderer``, so that recordings draw with their own means in its place.
 
     :param model: as MuJoCo has it
     :param width: in pixels
     :param height: in pixels
-    :raises ConfigurationError: if nothing can be drawn on this machine
     """
+
+    default_cam_config = camera_id = None
 
     def __init__(self, model: Any, width: int, height: int) -> None:
         import mujoco
 
-        self._mujoco, self._model, self._data = mujoco, model, mujoco.MjData(model)
-        vision = model.vis
-        vision.global_.offwidth, vision.global_.offheight = width, height
-        vision.quality.offsamples = 0  # four times faster on a processor
-        try:
-            self._window = _open_context(width, height)
-            self._window.make_current()
-            self._scene = mujoco.MjvScene(model, _MOST_SHAPES)
-            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150.value)
-        except Exception as error:  # drivers raise anything
-            raise ConfigurationError(f"MuJoCo cannot draw here: {' '.join(str(error).split())}") from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
-        self._rectangle = mujoco.MjrRect(0, 0, width, height)
-        self._pixels = np.empty((height, width, 3), np.uint8)
-        self._view = _following(model, mujoco)
+        self.model, self.data, self.width, self.height = model, mujoco.MjData(model), width, height
+        self._mujoco = mujoco
+        self._context: Any = None
 
-    def picture(self, joints: np.ndarray) -> np.ndarray:
+    def set_joints(self, positions: np.ndarray) -> None:
+        """Move the bodies to where the joints have them."""
+        self.data.qpos[:] = positions
+        self._mujoco.mj_forward(self.model, self.data)
+
+    def render(self, render_mode: str | None) -> np.ndarray:
         """
-        :param joints: positions of all joints
         :return: shape (height, width, 3), uint8
+        :raises ConfigurationError: if nothing can be drawn on this machine
         """
         mujoco = self._mujoco
+        if self._context is None:
+            self._open()
         self._window.make_current()  # another environment may have drawn meanwhile
-        self._data.qpos[:] = joints
-        mujoco.mj_forward(self._model, self._data)
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mjv_updateScene(self._model, self._data, mujoco.MjvOption(), None, self._view, everything, self._scene)
+        mujoco.mjv_updateScene(self.model, self.data, mujoco.MjvOption(), None, self._view, everything, self._scene)
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
         return np.ascontiguousarray(self._pixels[::-1])
 
     def close(self) -> None:
         """Release the drawing context."""
-        self._window.make_current()
-        self._context.free()
-        self._window.free()
+        if self._context is not None:
+            self._window.make_current()
+            self._context.free()
+            self._window.free()
+            self._context = None
+
+    def _open(self) -> None:
+        mujoco, model = self._mujoco, self.model
+        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
+        model.vis.quality.offsamples = 0  # four times faster on a processor
+        try:
+            self._window = _open_context(self.width, self.height)
+            self._window.make_current()
+            self._scene = mujoco.MjvScene(model, _MOST_SHAPES)
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150.value)
+        except Exception as error:  # drivers raise anything
+            raise ConfigurationError(f"MuJoCo cannot draw here: {' '.join(str(error).split())}") from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._rectangle = mujoco.MjrRect(0, 0, self.width, self.height)
+        self._pixels = np.empty((self.height, self.width, 3), np.uint8)
+        self._view = _following(model, mujoco)
 
 
 def _open_context(width: int, height: int) -> Any:

@@ -33,7 +33,6 @@ class BraxEnv(gym.Env):
         self.name = name
         self.kwargs = kwargs
         self.render_mode = render_mode
-        self._size = (int(width), int(height))
         self._simulation = simulation(name, kwargs)
         self.metadata = {  # type: ignore[misc]
             **type(self).metadata,
@@ -42,7 +41,11 @@ class BraxEnv(gym.Env):
         self.observation_space = _space_of(self._simulation.first_observation)
         self.action_space = spaces.Box(-1.0, 1.0, (self._simulation.action_size,), np.float32)
         self._state: Any = None
-        self._camera: Any = None
+        self.mujoco_renderer: Any = None
+        if render_mode is not None:
+            from rl_experiments.envs.brax.camera import Renderer
+
+            self.mujoco_renderer = Renderer(self._simulation.model, int(width), int(height))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; without a seed, the one that the generator draws."""
@@ -59,13 +62,10 @@ class BraxEnv(gym.Env):
 
     def render(self) -> Any:
         """:return: a picture, shape (height, width, 3), uint8; None without a render mode"""
-        if self.render_mode is None:
+        if self.mujoco_renderer is None:
             return None
-        if self._camera is None:
-            from rl_experiments.envs.brax.camera import Camera
-
-            self._camera = Camera(self._simulation.model, *self._size)
-        return self._camera.picture(self._simulation.joints(self._state))
+        self.mujoco_renderer.set_joints(self._simulation.joints(self._state))
+        return self.mujoco_renderer.render(self.render_mode)
 
     def scene(self) -> Scene:
         """:return: the shapes of all bodies"""
@@ -77,9 +77,8 @@ class BraxEnv(gym.Env):
 
     def close(self) -> None:
         """Release what draws."""
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        if self.mujoco_renderer is not None:
+            self.mujoco_renderer.close()
 
 
 def _space_of(observation: Any) -> spaces.Space:

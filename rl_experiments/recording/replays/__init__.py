@@ -6,7 +6,7 @@ Replays for a browser: the poses of an episode in one HTML file that needs nothi
 - ``viewer.js``, ``viewer.css``: what stands in the file and draws
 """
 
-from rl_experiments.recording.replays.page import read_replays, write_replays
-from rl_experiments.recording.replays.poses import Replay, play_replay, record_replay
+from rl_experiments.recording.replays.page import ReplayPage, read_replays, record_page, write_replays
+from rl_experiments.recording.replays.poses import Replay, play_replay
 
-__all__ = ["Replay", "play_replay", "read_replays", "record_replay", "write_replays"]
+__all__ = ["Replay", "ReplayPage", "play_replay", "read_replays", "record_page", "write_replays"]

@@ -6,17 +6,18 @@ import base64
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.files import write_text
 from rl_experiments.envs.brax.scene import Scene, Shape
-from rl_experiments.recording.replays.poses import Replay
+from rl_experiments.recording.replays.poses import Replay, play_replay
 
 _VERSION = 1
 _BEGIN, _END = '<script type="application/json" id="replay">', "</script>"
@@ -94,6 +95,36 @@ def write_replays(replays: Sequence[Replay], path: str | Path, title: str) -> Pa
     )
     write_text(Path(path), page)
     return Path(path)
+
+
+@dataclass(frozen=True)
+class ReplayPage:
+    """
+    A page with one episode.
+
+    :param path: the file
+    :param n_frames: an episode of T steps has T + 1
+    :param complete: whether the episode ended, and was not cut off
+    :param total_reward: its return
+    """
+
+    path: Path
+    n_frames: int
+    complete: bool
+    total_reward: float
+
+
+def record_page(agent: Agent, path: str | Path, title: str, **wishes: Any) -> ReplayPage:
+    """
+    Play one episode, and write its page.
+
+    :param title: above the picture
+    :param wishes: as :func:`rl_experiments.recording.replays.play_replay` takes them
+    :raises RecordingError: if the environment does not tell where its bodies are
+    """
+    replay = play_replay(agent, **wishes)
+    path = write_replays([replay], path, title)
+    return ReplayPage(path, len(replay.poses), replay.done, float(replay.rewards.sum()))
 
 
 def read_replays(path: str | Path) -> list[Replay]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -93,18 +92,6 @@ def play_replay(
     finally:
         env.close()
     return collector.replay(label)
-
-
-def record_replay(agent: Agent, path: str | Path, title: str, **wishes: Any) -> Path:
-    """
-    Write one episode as a page (see :func:`rl_experiments.recording.replays.write_replays`).
-
-    :param title: above the picture
-    :param wishes: as :func:`play_replay` takes them
-    """
-    from rl_experiments.recording.replays.page import write_replays
-
-    return write_replays([play_replay(agent, **wishes)], path, title)
 
 
 class PoseCollector:

@@ -213,6 +213,37 @@ class Invisible(Line):
         raise NotImplementedError("nothing to see")
 
 
+class Fate(Line):
+    """The line whose length is drawn from the seed."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw the length of the episode."""
+        result = super().reset(seed=seed)
+        self.length = int(self.np_random.integers(2, 12))
+        return result
+
+
+class Restless(Line):
+    """The line that is one step longer in each episode, whatever the seed."""
+
+    n_episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin a longer episode."""
+        Restless.n_episodes += 1
+        self.length = Restless.n_episodes
+        return super().reset(seed=seed)
+
+
+class Fades(Line):
+    """The line that is drawn five times, and never again."""
+
+    def render(self) -> Any:
+        if self.steps >= 5:
+            raise OSError("the lamp went out")
+        return super().render()
+
+
 class OnlyHere(Line):
     """The line that cannot be made in a process that another one started."""
 
@@ -248,6 +279,9 @@ for _class in (
     Endless,
     Invisible,
     OnlyHere,
+    Fades,
+    Fate,
+    Restless,
 ):
     gym.register(f"Toy{_class.__name__}-v0", entry_point=_class)
 gym.register("ToyGoal-v0", entry_point=Goal, max_episode_steps=20)
