@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rl_experiments.algorithms.brax.policy import Policy, write_policy
+from rl_experiments.algorithms.brax.policy import Policy, state_dicts, write_policy
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.folder import MODEL
 from rl_experiments.training.brax.learner import BraxLearner, LearnerState
+from rl_experiments.training.brax.preparation import PreparedBrax
 from rl_experiments.training.evaluations import EvaluationLog
 from rl_experiments.training.stopping import to_stderr
 
@@ -89,6 +92,36 @@ class BraxCheckpoints:
         return state, counters
 
 
+def policy_of(prepared: PreparedBrax, params: Any, steps: int) -> Policy:
+    """
+    :param params: (normaliser, policy, value) in Brax's classes
+    :param steps: after which they are what they are
+    :return: the policy as it is saved
+    """
+    return Policy(
+        state_dicts(params),
+        prepared.settings.network,
+        prepared.observation_size,
+        prepared.action_size,
+        {"name": prepared.name, "kwargs": dict(prepared.env_kwargs)},
+        {"steps": steps, "time": _now(), "episode_length": prepared.settings.episode_length},
+    )
+
+
+def facts_of(result: Evaluation | None, seeds: Sequence[int], seconds: float) -> dict[str, Any]:
+    """
+    :param result: the evaluation of the policy, None where there was none
+    :param seeds: of its episodes
+    :param seconds: since the training began
+    :return: what a manifest tells
+    """
+    facts: dict[str, Any] = {"time": _now(), "seconds": round(seconds, 3)}
+    if result is not None:
+        played = {"returns": result.returns.tolist(), "lengths": result.lengths.tolist(), "seeds": list(seeds)}
+        facts |= {"score": result.mean_reward, "evaluation": played}
+    return facts
+
+
 def state_bytes(state: LearnerState, counters: Mapping[str, Any], evaluations: Mapping[str, Any]) -> bytes:
     """:return: all arrays of a state as flax writes them; their places are those that the experiment gives them"""
     import jax
@@ -128,3 +161,7 @@ def read_state(content: bytes, learner: BraxLearner) -> tuple[LearnerState, dict
 
 def _numbered(parts: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {str(index): part for index, part in enumerate(parts)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

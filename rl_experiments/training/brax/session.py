@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rl_experiments.algorithms.brax.networks import blank_parameters, put_right
-from rl_experiments.algorithms.brax.policy import Policy, load_policy, save_policy, state_dicts
+from rl_experiments.algorithms.brax.policy import Policy, load_policy, save_policy
 from rl_experiments.core.accelerated import choose_device
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.envs.brax.simulation import simulation
@@ -18,7 +17,7 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
-from rl_experiments.training.brax.checkpointing import BraxCheckpoints
+from rl_experiments.training.brax.checkpointing import BraxCheckpoints, facts_of, policy_of
 from rl_experiments.training.brax.evaluating import BraxEvaluations
 from rl_experiments.training.brax.learner import BraxLearner, LearnerState, load_brax
 from rl_experiments.training.brax.preparation import PreparedBrax
@@ -221,16 +220,7 @@ class BraxTraining:
 
     def _policy(self) -> Policy:
         assert self._state is not None
-        prepared = self._prepared
-        facts = {"steps": self._steps, "time": _now(), "episode_length": prepared.settings.episode_length}
-        return Policy(
-            state_dicts(self._state.parameters),
-            prepared.settings.network,
-            prepared.observation_size,
-            prepared.action_size,
-            {"name": prepared.name, "kwargs": dict(prepared.env_kwargs)},
-            facts,
-        )
+        return policy_of(self._prepared, self._state.parameters, self._steps)
 
     def _save(self, result: Evaluation | None, policy: Policy | None = None) -> None:
         """A checkpoint, the evaluations and the record; a moment without the disk is no end of a training."""
@@ -241,9 +231,7 @@ class BraxTraining:
             "stopping": stopping,
             "dues": {name: due.last for name, due in self._dues.items()},
         }
-        facts: dict[str, Any] = {"time": _now(), "seconds": round(self._seconds + self._seconds_before, 3)}
-        if result is not None:
-            facts |= {"score": result.mean_reward, "evaluation": self._as_dict(result)}
+        facts = facts_of(result, self._evaluations.seeds, self._seconds + self._seconds_before)
         policy = policy or self._policy()
         self._checkpoints.write(policy, self._state, self._steps, counters, facts)
         self._saved_steps = self._steps
@@ -251,13 +239,6 @@ class BraxTraining:
             self._evaluations.write()
             assert self._record is not None
             self._record.update(steps=self._steps, **self._evaluations.scores)
-
-    def _as_dict(self, result: Evaluation) -> dict[str, Any]:
-        return {
-            "returns": result.returns.tolist(),
-            "lengths": result.lengths.tolist(),
-            "seeds": list(self._evaluations.seeds),
-        }
 
     def _end(self) -> TrainingResult:
         number = self._stop.signal
@@ -322,7 +303,3 @@ def _score(result: Evaluation) -> str:
 def _plain(value: float) -> float | None:
     """JSON has no infinity."""
     return value if abs(value) < float("inf") else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
