@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rl_experiments.evaluation import Evaluation, evaluate
     from rl_experiments.hub import Publication, publish
     from rl_experiments.recording import ImageSequence, Look, Recording, record, record_frames
+    from rl_experiments.recording.frame_callback import FrameCallback
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
@@ -41,6 +42,7 @@ _HOMES = {
     "EnvironmentRecipe": "envs",
     "Evaluation": "evaluation",
     "Experiment": "training",
+    "FrameCallback": "recording.frame_callback",
     "ImageSequence": "recording",
     "LoadedAgent": "runs",
     "Look": "recording",
@@ -63,6 +65,7 @@ __all__ = [
     "EnvironmentRecipe",
     "Evaluation",
     "Experiment",
+    "FrameCallback",
     "ImageSequence",
     "LoadedAgent",
     "Look",

@@ -10,9 +10,11 @@ from rl_experiments.cli.main import run_and_exit
 from rl_experiments.core.suggest import hint
 
 COMMANDS = {
-    "train": "train an agent, or tune its hyperparameters",
+    "train": "train an agent",
+    "tune": "search for hyperparameters, confirm the best, and write them into a file",
     "enjoy": "watch and score a trained agent",
     "record_video": "record videos of a trained agent",
+    "record_training": "record the agent at every checkpoint, side by side in one video",
     "push_to_hub": "publish a trained agent",
     "load_from_hub": "get a published agent back",
     "benchmark": "play every agent under a folder, and write a table of the scores",

@@ -111,7 +111,7 @@ def _camera(options: argparse.Namespace, agent: LoadedAgent) -> VideoCamera:
     path = Path(options.record)
     if path.suffix not in FORMATS:
         played = f"episodes-1-to-{options.n_episodes}" if options.n_episodes else f"step-0-to-step-{_n_steps(options)}"
-        folder = path if options.record else videos_of(agent)
+        folder = path if options.record else videos_of(agent.run.path)
         path = folder / f"{name_prefix(options, agent)}-{played}.mp4"
     return VideoCamera(path, options.n_envs, options.n_episodes)
 

@@ -12,7 +12,7 @@ from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_
 from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
-from rl_experiments.cli.recordings import check_folder, name_prefix, summary, videos_of, writable_folder
+from rl_experiments.cli.recordings import check_folder, check_fps, name_prefix, summary, videos_of, writable_folder
 from rl_experiments.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rl_experiments.runs import LoadedAgent
 
 FORMATS = ("mp4", "webm", "gif", "png", "html")
-FASTEST = 1000.0
-"""Frames per second that no screen shows."""
 _ONE_ENVIRONMENT = "a video shows one environment, and one is played (--grid N shows several, each in a tile)"
 
 
@@ -75,7 +73,7 @@ def build_parser() -> Parser:
     )
     add_look_flags(parser)
     parser.add_check(at_least_1("n_timesteps", "n_episodes", "best_of", "worst_of", "grid", "every"))
-    for check in (_check_fps, _check_combination, _check_page, _check_selection):
+    for check in (check_fps, _check_combination, _check_page, _check_selection):
         parser.add_check(check)
     return parser
 
@@ -123,12 +121,7 @@ def _folder(options: argparse.Namespace, agent: LoadedAgent) -> Path:
         return Path(options.output_folder)
     if options.format == "png":
         return writable_folder(agent.run.path, Path(), "The folder of images")
-    return videos_of(agent)
-
-
-def _check_fps(options: argparse.Namespace) -> None:
-    if options.fps is not None and not 0 < options.fps <= FASTEST:
-        raise ConfigurationError(f"--fps must be above 0 and at most {FASTEST:g}, but got {options.fps:g}")
+    return videos_of(agent.run.path)
 
 
 def _check_combination(options: argparse.Namespace) -> None:

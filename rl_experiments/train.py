@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rl_experiments.algorithms.registry import HINDSIGHT, HINDSIGHT_TODAY, algorithm_names
 from rl_experiments.cli.main import run_and_exit
@@ -15,7 +15,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import options_of
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import Interrupted, StopRequest
-from rl_experiments.tuning.settings import Study
+from rl_experiments.tuning.settings import FLAGS_OF_OURS, Study
 
 LATEST = ""
 """Of ``--resume`` without a folder."""
@@ -47,7 +47,18 @@ def build_parser() -> Parser:
         help="Search for hyperparameters instead of training once.",
     )
     add_settings(tuning, Study)  # type: ignore[arg-type]
-    parser.mark_ours("--trust", "--keep-last", "--stop-at-reward", "--patience", "--max-time", "--save-every")
+    parser.mark_ours(
+        "--trust",
+        "--keep-last",
+        "--stop-at-reward",
+        "--patience",
+        "--max-time",
+        "--save-every",
+        "--video-freq",
+        "--keep-videos",
+        "--from-study",
+        *FLAGS_OF_OURS,
+    )
     parser.add_ours(
         "--resume",
         nargs="?",
@@ -75,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tune(experiment, settings_from(Study, options), options.dry_run)
     try:
         with outliving_its_reader():
-            return _train(experiment, options.dry_run)
+            return _train(experiment, options.dry_run, vars(build_parser().given(arguments)))
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return 128 + interrupted.number
@@ -99,15 +110,15 @@ def _resumed(options: argparse.Namespace, given: argparse.Namespace) -> int:
     return 0 if result.signal is None else 128 + result.signal
 
 
-def _train(experiment: Experiment, dry_run: bool) -> int:
+def _train(experiment: Experiment, dry_run: bool, given: Collection[str]) -> int:
     with StopRequest().listening() as stop:
         with stop.deferred():  # an import that is cut off half-way can end the process in odd ways
             import rl_experiments.training.experiment  # noqa: F401
         trial = None
-        if experiment.trial_id is not None:
-            from rl_experiments.tuning.loading import trial_of
+        if experiment.trial_id is not None or experiment.from_study is not None:
+            from rl_experiments.tuning.loading import from_study
 
-            trial = trial_of(experiment)
+            experiment, trial = from_study(experiment, given)
         if dry_run:
             print(experiment.describe(trial))
             return 0
@@ -121,7 +132,8 @@ def _tune(experiment: Experiment, study: Study, dry_run: bool) -> int:
     if dry_run:
         print(describe_study(experiment, study))
         return 0
-    return 130 if run_study(experiment, study).interrupted else 0
+    stopped_by = run_study(experiment, study, like_the_zoo=True).signal
+    return 0 if stopped_by is None else 128 + stopped_by
 
 
 if __name__ == "__main__":

@@ -16,12 +16,19 @@ FINAL, BEST, LAST_CHECKPOINT = "final", "best", "last-checkpoint"
 
 
 def add_agent_flags(
-    parser: Parser, *, env: str | None, folder: str | None, algo: str | None, no_render: str = "Do not draw."
+    parser: Parser,
+    *,
+    env: str | None,
+    folder: str | None,
+    algo: str | None,
+    no_render: str = "Do not draw.",
+    one_model: bool = True,
 ) -> None:
     """
     Add the zoo's flags that choose a run and a model; a default of None makes a flag required.
 
     :param no_render: what that flag does in this command
+    :param one_model: whether the command is about one model of the run
     """
     add = parser.add_argument
     add("--env", metavar="ID", help="The environment's id.", default=env, required=env is None)
@@ -52,14 +59,8 @@ def add_agent_flags(
     )
     add("--stochastic", action="store_true", help="Act with sampled actions (the default for Atari and MiniGrid).")
     add("--device", metavar="NAME", default="auto", help="Where torch computes: auto, cpu, cuda, ...")
-    add("--load-best", action="store_true", help="The best model, in place of the last.")
-    add(
-        "--load-checkpoint",
-        metavar="STEPS",
-        type=int,
-        help="The checkpoint after so many steps, in place of the last model.",
-    )
-    add("--load-last-checkpoint", action="store_true", help="The last checkpoint, in place of the last model.")
+    if one_model:
+        _add_model_flags(parser)
     add("--seed", metavar="N", type=int, default=0, help="Seed of the first environment and of sampled actions.")
     add(
         "--env-kwargs",
@@ -72,8 +73,21 @@ def add_agent_flags(
         "--trust", action="store_true", help="Load objects that can only be read by running code from the run's files."
     )
     parser.add_ours("--debug", action="store_true", help="Show the traceback of an error.")
-    for check in (chosen_model, chosen_determinism, at_least_1("n_envs"), _check_seed):
+    for check in (chosen_determinism, at_least_1("n_envs"), _check_seed):
         parser.add_check(check)
+
+
+def _add_model_flags(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--load-best", action="store_true", help="The best model, in place of the last.")
+    add(
+        "--load-checkpoint",
+        metavar="STEPS",
+        type=int,
+        help="The checkpoint after so many steps, in place of the last model.",
+    )
+    add("--load-last-checkpoint", action="store_true", help="The last checkpoint, in place of the last model.")
+    parser.add_check(chosen_model)
 
 
 def chosen_model(arguments: argparse.Namespace) -> str | int:

@@ -45,6 +45,10 @@ class Parser(argparse.ArgumentParser):
         for flag in flags:
             self._ours.update(self._option_string_actions[flag].option_strings)
 
+    def describe(self, name: str, help: str) -> None:
+        """Say what a flag that was added from settings means in this command."""
+        next(action for action in self._actions if action.dest == name).help = help
+
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """
         :param arguments: the command line; if None, this process's

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rl_experiments.runs import LoadedAgent
 
 _VIDEOS = "videos"
+_FASTEST = 1000.0
+"""Frames per second that no screen shows."""
 
 
 def name_prefix(options: argparse.Namespace, agent: LoadedAgent) -> str:
@@ -29,9 +31,9 @@ def name_prefix(options: argparse.Namespace, agent: LoadedAgent) -> str:
     return f"final-model-{name}"
 
 
-def videos_of(agent: LoadedAgent) -> Path:
-    """:return: the folder of videos in the run, or one here if the run cannot be written"""
-    return writable_folder(agent.run.path / _VIDEOS, Path(_VIDEOS), "The video")
+def videos_of(run: Path) -> Path:
+    """:return: the folder of videos in a run, or one here if the run cannot be written"""
+    return writable_folder(run / _VIDEOS, Path(_VIDEOS), "The video")
 
 
 def writable_folder(folder: Path, otherwise: Path, what: str) -> Path:
@@ -57,6 +59,14 @@ def check_folder(folder: Path, what: str) -> None:
     check_can_write(folder / "video.mp4", what)
     if is_new:  # nothing is left behind, should nothing come of it
         folder.rmdir()
+
+
+def check_fps(options: argparse.Namespace) -> None:
+    """
+    :raises ConfigurationError: for a frame rate that is none
+    """
+    if options.fps is not None and not 0 < options.fps <= _FASTEST:
+        raise ConfigurationError(f"--fps must be above 0 and at most {_FASTEST:g}, but got {options.fps:g}")
 
 
 def summary(recording: Recording | ImageSequence | ReplayPage) -> str:

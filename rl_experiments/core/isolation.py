@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from rl_experiments.core.accelerated import is_jax_running
 from rl_experiments.core.errors import RLExperimentsError
@@ -23,6 +23,18 @@ from rl_experiments.core.processes import end_with_parent
 
 Beat = Callable[[int], None]
 """Tells that the work goes on, and how far it is."""
+
+
+class Parent(Protocol):
+    """What a function in a process of its own has of the process that started it."""
+
+    def __call__(self, count: int) -> None:
+        """Tell that the work goes on, and how far it is."""
+
+    def ask(self, question: Any) -> Any:
+        """Tell something that must arrive, and wait for the answer."""
+
+
 _LONGEST_SILENCE = 0.1
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_WITH_THE_DEAD = 5.0
@@ -77,17 +89,17 @@ class ChildProcess:
     """
     A function that runs in a process of its own.
 
-    Its messages come through ``receiver``: pairs of ``beat`` and a count, ``result`` and what was returned, or
-    ``error`` and a text; EOFError is a crash.
+    Its messages come through ``receiver``: pairs of ``beat`` and a count, ``question`` and what is asked, for which
+    :meth:`answer` is called, ``result`` and what was returned, or ``error`` and a text; EOFError is a crash.
 
-    :param function: takes a function to call now and then, with a count of what is done. Where the system does not fork
-        safely, it must be possible to pickle it
+    :param function: takes its :class:`Parent`. Where the system does not fork safely, it must be possible to pickle it
     :param n_threads: torch's number of threads there
+    :param forks: whether it has what this process has; what uses a GPU does not survive that, and starts anew
     """
 
-    def __init__(self, function: Callable[[Beat], Any], n_threads: int = 1) -> None:
-        context: Any = multiprocessing.get_context("fork" if can_isolate() else "spawn")
-        self.receiver, sender = context.Pipe(duplex=False)
+    def __init__(self, function: Callable[[Parent], Any], n_threads: int = 1, forks: bool = True) -> None:
+        context: Any = multiprocessing.get_context("fork" if forks and can_isolate() else "spawn")
+        self.receiver, sender = context.Pipe()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
                 stream.flush()
@@ -105,6 +117,16 @@ class ChildProcess:
     def sentinel(self) -> int:
         """What :func:`multiprocessing.connection.wait` takes to wait for its end."""
         return int(self._process.sentinel)
+
+    def answer(self, value: Any) -> None:
+        """Answer a question; one that nobody waits for any more is no error."""
+        with contextlib.suppress(OSError):
+            self.receiver.send(value)
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, which a training ends on with everything saved."""
+        if self._process.is_alive():
+            self._process.terminate()
 
     def describe_crash(self) -> str:
         """:return: how it ended, although it did not say so"""
@@ -152,7 +174,25 @@ def _run_here(function: Callable[[Beat], Any], on_beat: Callable[[int], None] | 
         raise IsolatedError(describe_error(error)) from error
 
 
-def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
+class _ParentProcess:
+    """The child's end of the pipe."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._last = 0.0
+
+    def __call__(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _LONGEST_SILENCE:
+            self._last = now
+            _send(self._connection, "beat", count)
+
+    def ask(self, question: Any) -> Any:
+        _send(self._connection, "question", question)
+        return self._connection.recv()
+
+
+def _child(function: Callable[[Parent], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
     end_with_parent()
     receiver.close()
     if hasattr(os, "setpgid"):
@@ -165,17 +205,8 @@ def _child(function: Callable[[Beat], Any], receiver: Connection, sender: Connec
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n_threads)
-    last = 0.0
-
-    def beat(count: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _LONGEST_SILENCE:
-            last = now
-            _send(sender, "beat", count)
-
     try:
-        result = function(beat)
+        result = function(_ParentProcess(sender))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         _send(sender, "error", describe_error(error))
     else:

@@ -1,5 +1,7 @@
 """Many experiments at once: worker processes on this machine."""
 
-from rl_experiments.launching.pool import Job, Outcome, Pool
+from rl_experiments.launching.jobs import Job, Launcher, Needs, Outcome, Question
+from rl_experiments.launching.pool import Pool
+from rl_experiments.launching.processes import Processes
 
-__all__ = ["Job", "Outcome", "Pool"]
+__all__ = ["Job", "Launcher", "Needs", "Outcome", "Pool", "Processes", "Question"]

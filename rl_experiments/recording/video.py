@@ -217,9 +217,11 @@ class _GifWriter:
         try:
             self._encoder.close()
             frames, palette = ["-i", str(self._frames)], str(self._palette)
-            _run(*frames, "-vf", "palettegen=reserve_transparent=0", palette)
+            run_encoder(*frames, "-vf", "palettegen=reserve_transparent=0", palette)
             dither = "paletteuse=dither=sierra2_4a:diff_mode=rectangle"
-            _run(*frames, "-i", palette, "-lavfi", dither, "-fps_mode", "passthrough", "-loop", "0", str(self._path))
+            run_encoder(
+                *frames, "-i", palette, "-lavfi", dither, "-fps_mode", "passthrough", "-loop", "0", str(self._path)
+            )
         finally:
             self._remove()
 
@@ -255,7 +257,13 @@ class _SmallGifWriter:
         self._frames.clear()
 
 
-def _run(*arguments: str) -> None:
+def run_encoder(*arguments: str) -> None:
+    """
+    Run the encoder on files, to its end.
+
+    :param arguments: as of ffmpeg
+    :raises RecordingError: if it fails
+    """
     _Program(arguments, _PATIENCE_WITH_COLOURS).end()
 
 

@@ -19,13 +19,13 @@ LATEST, NO_FOLDER = 0, -1
 
 
 def find_run(
-    log_folder: str | Path, algorithm: str, env_id: str, exp_id: int = LATEST, which: str | int = FINAL
+    log_folder: str | Path, algorithm: str, env_id: str, exp_id: int = LATEST, which: str | int | None = FINAL
 ) -> Run:
     """
     :param log_folder: the folder of all runs
     :param exp_id: the run's number; 0 is the latest that has the model asked for, -1 means that the models lie in
         ``<folder>/<algo>``
-    :param which: the model that the run should have (see :meth:`rl_experiments.runs.Run.model`)
+    :param which: the model that the run should have (see :meth:`rl_experiments.runs.Run.model`); None for any
     :raises NotFoundError: if there is no such run; the message says what there is
     """
     folder = Path(log_folder)

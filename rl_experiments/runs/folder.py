@@ -97,6 +97,11 @@ class Run:
         """Normalisation statistics that belong to the best model."""
         return self.path / "best_model_vecnormalize.pkl"
 
+    @property
+    def videos(self) -> Path:
+        """Where videos of its agents go."""
+        return self.path / "videos"
+
     def checkpoint(self, steps: int) -> Path:
         """:return: where the model after so many steps is"""
         return self.path / f"rl_model_{steps}_steps.zip"
@@ -172,8 +177,18 @@ class Run:
         check_plain_file(path, within=self.path)
         return SavedModel(path, self._statistics(statistics, label), label, self._steps_of(which))
 
-    def has_model(self, which: str | int = FINAL) -> bool:
-        """Whether that model is there."""
+    def models(self) -> list[str | int]:
+        """:return: what :meth:`model` takes here: steps of checkpoints, ascending, then the best and the final one"""
+        ends = [which for which in (BEST, FINAL) if self.has_model(which)]
+        return [*sorted({*self.checkpoints(), *self.resumable()}), *ends]
+
+    def has_model(self, which: str | int | None = FINAL) -> bool:
+        """
+        :param which: as for :meth:`model`; None for any
+        :return: whether it is there
+        """
+        if which is None:
+            return bool(self.models())
         try:
             return os.path.lexists(self._files_of(which)[0])
         except NotFoundError:

@@ -140,11 +140,11 @@ def load_agent(
     if saved.statistics is not None:
         check_statistics(saved.statistics, recipe.trust)
         recipe = replace(recipe, statistics=saved.statistics)
-    return LoadedAgent(_acting(saved.path, algorithm, device, recipe.trust), recipe, run, saved)
+    return LoadedAgent(load_acting(saved.path, algorithm, device, recipe.trust), recipe, run, saved)
 
 
-def _acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agent:
-    """:return: the agent in a file, by the backend that wrote it"""
+def load_acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agent:
+    """:return: the agent in a file, by the backend that wrote it, without its environment"""
     if algorithm.backend == "brax":
         from rl_experiments.algorithms.brax.agent import load_brax_agent
 

@@ -11,6 +11,7 @@ from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.stopping import StopRequest
+from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.threads import ThreadChoice
 
 _CLASSES = {
@@ -44,15 +45,17 @@ def begin_training(
     stop: StopRequest,
     start: Checkpoint | None = None,
     again: bool = False,
+    supervisor: Supervisor | None = None,
 ) -> BackendTraining:
     """
     :param prepared: as :func:`rl_experiments.training.preparation.prepare` returned it for this backend
     :param run: what the training leaves
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does
     :return: the training, ready to learn
     """
     module, _, name = _CLASSES[get_algorithm(prepared.experiment.algo).backend].rpartition(".")
     training: Any = getattr(importlib.import_module(module), name)
-    begun: BackendTraining = training(prepared, run, choice, stop, start, again)
+    begun: BackendTraining = training(prepared, run, choice, stop, start, again, supervisor)
     return begun

@@ -16,15 +16,21 @@ from rl_experiments.training.preparation import Prepared, prepare, report
 from rl_experiments.training.run_files import TrainingResult
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.thread_choice import choose_threads
 from rl_experiments.training.threads import ThreadChoice
 
 
-def run_experiment(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] | None = None) -> TrainingResult:
+def run_experiment(
+    experiment: Experiment,
+    trial: tuple[str, Mapping[str, Any]] | None = None,
+    supervisor: Supervisor | None = None,
+) -> TrainingResult:
     """
     Train. See :meth:`Experiment.run`.
 
     :param trial: (origin, values) of a tuned trial
+    :param supervisor: follows the training, if anybody does
     :raises Interrupted: if a signal comes before anything was trained
     """
     with StopRequest().listening(to_stderr) as stop:
@@ -37,10 +43,12 @@ def run_experiment(experiment: Experiment, trial: tuple[str, Mapping[str, Any]] 
             print(f"Threads: {choice.count} ({choice.reason})")
         choice.apply()
         stop.check()
-        return _train(prepared, choice, stop)
+        return _train(prepared, choice, stop, supervisor)
 
 
-def _train(prepared: Prepared, choice: ThreadChoice, stop: StopRequest) -> TrainingResult:
+def _train(
+    prepared: Prepared, choice: ThreadChoice, stop: StopRequest, supervisor: Supervisor | None
+) -> TrainingResult:
     experiment = prepared.experiment
     log_folder = Path(experiment.log_folder)
     missing = [folder for folder in (log_folder, *log_folder.parents) if not folder.exists()]
@@ -51,7 +59,7 @@ def _train(prepared: Prepared, choice: ThreadChoice, stop: StopRequest) -> Train
                 suffix = f"_{uuid.uuid4()}" if experiment.uuid else ""
                 run = Run.create(log_folder, experiment.algo, experiment.env, suffix)
             held.enter_context(holding(run))
-            training = begin_training(prepared, run, choice, stop)
+            training = begin_training(prepared, run, choice, stop, supervisor=supervisor)
             stop.check()
             return training.learn()
         finally:

@@ -80,15 +80,17 @@ def prepare(
     :param hyperparameters: those of a run that goes on; if None, they are looked up
     :param trust: what these may name; if None, anything, since they are the user's own
     """
-    if experiment.trial_id is not None and trial is None:
+    names_a_trial = experiment.trial_id is not None or experiment.from_study is not None
+    if names_a_trial and trial is None:
         raise ConfigurationError(
-            "trial_id names a tuned trial: load it with rl_experiments.tuning.load_trial, and pass it"
+            "trial_id and from_study name a tuned trial: load it with rl_experiments.tuning.loading, and pass it"
         )
     algorithm = get_algorithm(experiment.algo)
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
     _check_numbers(experiment)
     check_stopping(experiment)
+    _check_video_limits(experiment)
     _check_surroundings(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
@@ -119,7 +121,7 @@ def prepare(
     from rl_experiments.training.resolving import resolve
 
     # Trials of a study fail one by one, without an end to the study.
-    tries = trial is None or experiment.trial_id is not None
+    tries = trial is None or names_a_trial
     configuration, synthetic = resolve(
         algorithm,
         hyperparameters,
@@ -139,6 +141,10 @@ def prepare(
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
         rehearse(configuration, synthetic)
+        if experiment.video_freq > 0:
+            from rl_experiments.training.videos import check_drawing
+
+            check_drawing(experiment, configuration)
     for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
         if package:
             remember_use(f"{package}.*")
@@ -177,6 +183,16 @@ def _check_numbers(experiment: Experiment) -> None:
         raise ConfigurationError(f"num_threads must be a number or auto, but got '{experiment.num_threads}'")
     n_envs = experiment.n_eval_envs
     check_environments(f"n_eval_envs {n_envs}", n_envs, experiment.vec_env == "subproc")
+
+
+def _check_video_limits(experiment: Experiment) -> None:
+    keep, freq = experiment.keep_videos, experiment.video_freq
+    if keep is not None and keep < 1:
+        raise ConfigurationError(f"keep_videos must be at least 1, but got {keep}")
+    if keep is not None and freq <= 0:
+        raise ConfigurationError(
+            f"keep_videos {keep} limits the videos, and video_freq {freq} makes none. Expected --video-freq above 0"
+        )
 
 
 def _check_surroundings(experiment: Experiment) -> None:

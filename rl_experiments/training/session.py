@@ -19,6 +19,7 @@ from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.envs import make_envs
 from rl_experiments.envs.workers import reason_of
+from rl_experiments.recording.background import Outcome
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training import threads
@@ -51,7 +52,10 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
-from rl_experiments.training.tracking import run_name, start_wandb
+from rl_experiments.training.supervision import Supervisor
+from rl_experiments.training.supervision_callback import Supervision
+from rl_experiments.training.tracking import run_name, show_in_tensorboard, show_in_wandb, start_wandb
+from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
 class Training:
@@ -60,6 +64,7 @@ class Training:
 
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Training:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment = prepared.experiment
         self.configuration = prepared.configuration
@@ -81,7 +87,10 @@ class Training:
         self._evaluators: Evaluators | None = None
         self._tracker: Any = None
         self._evaluation: PeriodicEvaluation | None = None
+        self._supervisor = supervisor
+        self._supervision: Supervision | None = None
         self._progress: Progress | None = None
+        self._videos: TrainingVideos | None = None
         self._record: RunRecord | None = None
         self._stop = stop
         self._early_stopping = EarlyStopping(by_raising=self._ignores_callbacks)
@@ -90,6 +99,7 @@ class Training:
         self._again = again
         self._seconds_before = 0.0
         try:
+            self._start_videos()
             self._start_tracking()
             self.env = self._make_envs(self.configuration.n_envs, training=True)
             self.model = self._make_model()
@@ -143,7 +153,7 @@ class Training:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
-        reason = self._early_stopping.reason if number is None else signal.Signals(number).name
+        reason = self._reason() if number is None else signal.Signals(number).name
         steps = self.model.num_timesteps
         try:
             self._save()
@@ -164,12 +174,20 @@ class Training:
             print(self._how_to_go_on(resumable))
         elif number is not None:
             print(f"It has no checkpoint yet, and begins again with: {resume_command(self.run.path)}")
+        if self._videos is not None:
+            self._videos.finish()
         return TrainingResult(self.run, self.model, status, steps, seconds, self._stop.signal, reason)
+
+    def _reason(self) -> str | None:
+        """:return: why it ended before its budget was spent"""
+        return self._early_stopping.reason or (None if self._supervision is None else self._supervision.reason)
 
     def close(self) -> None:
         """Release the environments and the tracker."""
         if self._progress is not None:
             self._progress.close()
+        if self._videos is not None:
+            self._videos.close()
         closing = [env.close for env in self._environments]
         if self._evaluators is not None:
             closing.append(self._evaluators.close)
@@ -240,13 +258,14 @@ class Training:
                     self.run, freq, experiment.save_replay_buffer, experiment.verbose, experiment.keep_last
                 )
             )
-        if experiment.eval_freq > 0:
+        eval_freq = self._eval_freq()
+        if eval_freq > 0:
             agent = SB3Agent(self.model, configuration.algorithm)
             self._evaluation = PeriodicEvaluation(
                 agent,
                 self._make_envs(experiment.n_eval_envs, training=False),
                 self.run,
-                max(experiment.eval_freq // steps_per_call, 1),
+                max(eval_freq // steps_per_call, 1),
                 experiment.eval_episodes,
                 not configuration.recipe.acts_stochastically,
                 experiment.verbose,
@@ -261,9 +280,20 @@ class Training:
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
+        if self._videos is not None:
+            period = max(experiment.video_freq // steps_per_call, 1) * steps_per_call
+            around.append(PeriodicVideo(self._videos, period, save_with_statistics))
         stopper = StopWhenAsked(self._stop, self._ignores_callbacks, self._checkpoints.wait)
         record = KeepRecord(self._keep_record, self._evaluation)
-        return [*around, *callbacks, record, stopper, self._checkpoints]
+        if self._supervisor is not None and self._evaluation is not None:
+            self._supervision = Supervision(self._supervisor, self._evaluation, self._ignores_callbacks)
+        supervision = [] if self._supervision is None else [self._supervision]
+        return [*around, *callbacks, record, *supervision, stopper, self._checkpoints]
+
+    def _eval_freq(self) -> int:
+        if self._supervisor is None:
+            return self.experiment.eval_freq
+        return max(self.configuration.n_timesteps // self._supervisor.n_evaluations, 1)
 
     def _make_checkpoints(self, callbacks: list[BaseCallback]) -> ResumableCheckpoints:
         """Callbacks that only look have no state that a checkpoint would hold."""
@@ -313,7 +343,11 @@ class Training:
 
     def _keep_record(self) -> None:
         assert self._record is not None
-        self._record.update(steps=int(self.model.num_timesteps), **self._scores())
+        self._record.update(steps=int(self.model.num_timesteps), **self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        """What of the run's record changes while it trains."""
+        return self._scores() if self._videos is None else {**self._scores(), "videos": self._videos.written}
 
     def _scores(self) -> dict[str, float | None]:
         return {} if self._evaluation is None else self._evaluation.scores
@@ -322,6 +356,8 @@ class Training:
         """The record is written when the training is where the checkpoint was: until then, the run is as it was."""
         self._record = continue_configuration(self._prepared, self.run, done)
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
+        if self._videos is not None:
+            self._videos.remember(self._record.content.get("videos") or [])
         if self._start is None:
             self._on_restore()
 
@@ -382,7 +418,23 @@ class Training:
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
-        self._record.finish(status, reason, steps=steps, **self._scores())
+        self._record.finish(status, reason, steps=steps, **self._facts())
+
+    def _start_videos(self) -> None:
+        """First of all: the process that records shall have nothing of the training's."""
+        experiment = self.experiment
+        if experiment.video_freq <= 0:
+            return
+        shown = bool(experiment.tensorboard_log or experiment.track)
+        self._videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, previews=shown)
+        self._videos.on_video = [self._show, lambda _: self._keep_record()]
+
+    def _show(self, outcome: Outcome) -> None:
+        """A video that was made, in the trackers that are on."""
+        if outcome.preview is not None:
+            show_in_tensorboard(self.model.logger, outcome.preview, outcome.order.steps)
+        if self._tracker is not None and outcome.video is not None:
+            show_in_wandb(self._tracker, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
         experiment = self.experiment

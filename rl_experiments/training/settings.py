@@ -65,6 +65,10 @@ class Experiment:
     save_every: float | None = option(None, "Write a checkpoint for --resume every so many minutes too.", parse=float)
     save_replay_buffer: bool = option(False, "Save the replay buffer too, where there is one.")
     keep_last: int | None = option(None, "Keep only so many of the run's last checkpoints; all by default.", parse=int)
+    video_freq: int = option(-1, "Record a video of an evaluation episode every so many steps; never if negative.")
+    keep_videos: int | None = option(
+        None, "Keep only so many of the run's last videos of --video-freq; all by default.", parse=int
+    )
     stop_at_reward: float | None = option(None, "End when the mean return of an evaluation reaches this.", parse=float)
     patience: int | None = option(None, "End after so many evaluations in a row without a better one.", parse=int)
     max_time: float | None = option(None, "End after so many minutes of training.", parse=float)
@@ -92,6 +96,11 @@ class Experiment:
     study_name: str | None = option(None, "The study's name in the storage.", parse=str)
     trial_id: int | None = option(
         None, "Number of a tuned trial in the storage whose hyperparameters to use; 0 is the first.", parse=int
+    )
+    from_study: str | None = option(
+        None,
+        "STORAGE[#TRIAL]: train a tuned trial (a number, or best, which is the default) as its study trained it.",
+        parse=str,
     )
     track: bool = option(False, "Follow the run at Weights & Biases.")
     wandb_project_name: str = option("sb3", "Project at Weights & Biases.")

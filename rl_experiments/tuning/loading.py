@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -12,11 +14,12 @@ from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.config.hyperparameters import NOISE_KEYS
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.training.settings import Experiment
-from rl_experiments.tuning.planning import context_of, untuned_hyperparameters
-from rl_experiments.tuning.reporting import best_trial
+from rl_experiments.tuning.attributes import ALGORITHM, ENVIRONMENT, HYPERPARAMETERS, from_json
+from rl_experiments.tuning.confirming import best_trial
+from rl_experiments.tuning.exporting import as_tuned
+from rl_experiments.tuning.planning import JOURNAL, context_of, untuned_hyperparameters
 from rl_experiments.tuning.space import load_space
-from rl_experiments.tuning.storage import ALGORITHM, check_identity, load_study
-from rl_experiments.tuning.trials import HYPERPARAMETERS, from_json
+from rl_experiments.tuning.storage import check_identity, load_study
 
 
 def load_trial(
@@ -52,6 +55,47 @@ def load_trial(
     if HYPERPARAMETERS in trial.user_attrs:
         return origin, from_json(trial.user_attrs[HYPERPARAMETERS])
     return origin, _replayed(trial, algo, hyperparameters or {}, origin)
+
+
+def from_study(experiment: Experiment, given: Collection[str]) -> tuple[Experiment, tuple[str, dict[str, Any]] | None]:
+    """
+    :param experiment: a command line; what it says wins over what the study had
+    :param given: names of the fields that it says
+    :return: the experiment that ``--from-study`` means, and (origin, values) of its trial; the same and what
+        ``--trial-id`` names, where it means none
+    :raises RLExperimentsError: if there is no such study or trial
+    """
+    if experiment.from_study is None:
+        return experiment, trial_of(experiment)
+    if experiment.trial_id is not None or experiment.storage is not None:
+        raise ConfigurationError(
+            "--from-study STORAGE#TRIAL says all that --storage and --trial-id do: give one of them"
+        )
+    storage, number = _parted(experiment.from_study)
+    study = load_study(storage, experiment.study_name)
+    tuned = {"algo": study.user_attrs.get(ALGORITHM), "env": study.user_attrs.get(ENVIRONMENT)}
+    names: dict[str, Any] = {
+        name: value for name, value in tuned.items() if isinstance(value, str) and name not in given
+    }
+    experiment = replace(experiment, **names)
+    check_identity(study, ALGORITHM, experiment.algo)
+    experiment = as_tuned(experiment, study)
+    untuned = untuned_hyperparameters(experiment)
+    return experiment, load_trial(storage, study.study_name, number, experiment.algo, untuned)
+
+
+def _parted(text: str) -> tuple[str, int | None]:
+    """:return: the storage, and the number of a trial, None for the best"""
+    storage, mark, trial = text.rpartition("#")
+    if not mark:
+        storage, trial = text, "best"
+    if Path(storage).is_dir():
+        storage = str(Path(storage) / JOURNAL)  # the folder of a study
+    if trial == "best":
+        return storage, None
+    if not trial.isdecimal():
+        raise ConfigurationError(f"'{trial}' in --from-study is no trial. Expected STORAGE#3, or STORAGE#best")
+    return storage, int(trial)
 
 
 def trial_of(experiment: Experiment) -> tuple[str, dict[str, Any]] | None:

@@ -15,13 +15,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rl_experiments.core import yaml_io
 from rl_experiments.core.files import replacing, write_text
 from rl_experiments.core.names import folder_name
-from rl_experiments.tuning.planning import Plan, untuned_hyperparameters
-from rl_experiments.tuning.trials import HYPERPARAMETERS, as_json, from_json
+from rl_experiments.tuning.attributes import HYPERPARAMETERS, confirmations, confirmed_scores
+from rl_experiments.tuning.confirming import best_trial
+from rl_experiments.tuning.exporting import best_block
+from rl_experiments.tuning.page import write_page
+from rl_experiments.tuning.planning import Plan
 
 _TIMES = ("datetime_start", "datetime_complete", "duration")
+_LONG_ATTRIBUTES = ("curves", "process", "heartbeat")
+"""Of trials: nothing for a table."""
 
 
 @dataclass(frozen=True)
@@ -30,84 +34,85 @@ class Report:
     The files about a study.
 
     :param table: one row for each trial, as CSV
+    :param page: a self-contained HTML page
     :param best: the best hyperparameters, for ``-c``, or None where no trial finished
-    :param plots: HTML
+    :param plots: HTML, as the zoo draws them
     """
 
     table: Path
+    page: Path
     best: Path | None
     plots: tuple[Path, ...] = ()
 
-
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """:return: the trial with the highest value, None where none finished"""
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return max(done, key=lambda trial: float(trial.value or 0.0), default=None)
+    @property
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [path for path in (self.table, self.best, self.page, *self.plots) if path is not None]
 
 
 def summary(study: optuna.Study) -> str:
     """:return: how many trials there were, and the best"""
     trials = study.get_trials(deepcopy=False)
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
-    shown = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items() if count)
+    shown = ", ".join(
+        f"{count} {state.name.lower()}" for state, count in counts.items() if count and state != TrialState.WAITING
+    )
     finished = sum(count for state, count in counts.items() if state.is_finished())
     lines = [f"Number of finished trials: {finished}" + (f" ({shown})" if shown else "")]
+    if counts[TrialState.WAITING]:
+        lines.append(f"To be tried again: {counts[TrialState.WAITING]}")
     best = best_trial(study)
     if best is None:
         return "\n".join([*lines, "No trial came to its end"])
-    lines += [f"Best trial: {best.number}", f"Value: {best.value}", "Params:"]
-    lines += [f"    {name}: {value}" for name, value in best.params.items()]
-    lines += ["User attributes:", *(f"    {name}: {value}" for name, value in best.user_attrs.items())]
+    lines += [f"Best trial: {best.number}", f"Value: {best.value}"]
+    confirmed = confirmed_scores(study)
+    if best.number in confirmed:
+        scores = confirmations(study)[best.number]["scores"]
+        each = ", ".join(f"{score:.2f}" for score in scores.values())
+        lines.append(f"Confirmed: {confirmed[best.number]} (median of {len(scores)} fresh seeds: {each})")
+    lines += ["Params:", *(f"    {name}: {value}" for name, value in best.params.items())]
+    attributes = {name: value for name, value in best.user_attrs.items() if name not in _LONG_ATTRIBUTES}
+    lines += ["User attributes:", *(f"    {name}: {value}" for name, value in attributes.items())]
     return "\n".join(lines)
 
 
-def write_report(plan: Plan, study: optuna.Study) -> Report:
-    """Write the table, the best hyperparameters and, where plotly is installed, the plots."""
+def write_report(plan: Plan, study: optuna.Study, like_the_zoo: bool = False) -> Report:
+    """
+    Write the table, the page and the best hyperparameters into the folder of the study.
+
+    :param like_the_zoo: table and hyperparameters go where the zoo has its table, under its name, and so do, where
+        plotly is installed, its plots
+    """
     experiment, settings = plan.experiment, plan.settings
     name = (
         f"report_{folder_name(experiment.env)}_{settings.n_trials}-trials-{plan.n_timesteps}"
         f"-{settings.sampler}-{settings.pruner}_{int(time.time())}"
     )
-    base = Path(experiment.log_folder) / experiment.algo / name
-    table = base.with_name(f"{name}.csv")
+    base = plan.folder.parent / name
+    table = base.with_name(f"{name}.csv") if like_the_zoo else plan.folder / "trials.csv"
     write_table(study, table)
     best = best_trial(study)
     file = None
     if best is not None and HYPERPARAMETERS in best.user_attrs:
-        file = base.with_name(f"{name}_best.yml")
-        write_text(file, best_block(plan, study, best))
-    plots = () if settings.no_optim_plots else tuple(write_plots(study, base))
-    return Report(table, file, plots)
+        file = base.with_name(f"{name}_best.yml") if like_the_zoo else plan.folder / "best.yml"
+        write_text(file, best_block(plan.experiment, study, best))
+    page = plan.folder / "report.html"
+    write_page(study, page)
+    plots = tuple(write_plots(study, base)) if like_the_zoo and not settings.no_optim_plots else ()
+    return Report(table, page, file, plots)
 
 
 def write_table(study: optuna.Study, path: Path) -> None:
     """Write the trials with the columns of Optuna's ``trials_dataframe``."""
-    rows = [_row(trial) for trial in study.get_trials(deepcopy=False)]
+    confirmed = confirmed_scores(study)
+    rows = [_row(trial, confirmed.get(trial.number)) for trial in study.get_trials(deepcopy=False)]
     seen = dict.fromkeys(name for row in rows for name in row)
     named = [name for prefix in ("params_", "user_attrs_") for name in sorted(seen) if name.startswith(prefix)]
-    columns = ["number", "value", *_TIMES, *named, "state"]
+    columns = ["number", "value", *(["confirmed"] if confirmed else []), *_TIMES, *named, "state"]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def best_block(plan: Plan, study: optuna.Study, best: FrozenTrial) -> str:
-    """:return: YAML with what the best trial was trained with, for ``-c``; the budget is the one without ``-n``"""
-    experiment = plan.experiment
-    values = from_json(best.user_attrs[HYPERPARAMETERS])
-    merged = untuned_hyperparameters(experiment, (f"trial {best.number}", values))
-    block = {"n_timesteps": plan.n_timesteps, **as_json(merged)}
-    if plan.example.configuration.recipe.kwargs:
-        block["env_kwargs"] = dict(plan.example.configuration.recipe.kwargs)
-    source = plan.untuned.block
-    origin = source.origin if source is not None else "nothing"
-    comment = (
-        f"# {plan.algorithm.name} on {experiment.env}: trial {best.number} of the study {study.study_name},"
-        f" over {origin}.\n# Mean return {best.value:.6g} in {experiment.eval_episodes} episodes,"
-        f" at the end of {plan.n_timesteps} steps.\n"
-    )
-    return comment + yaml_io.dump({experiment.env: block})
 
 
 def write_plots(study: optuna.Study, base: Path) -> Iterable[Path]:
@@ -129,11 +134,14 @@ def write_plots(study: optuna.Study, base: Path) -> Iterable[Path]:
         yield path
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    attributes = {f"user_attrs_{name}": _cell(value) for name, value in trial.user_attrs.items()}
+def _row(trial: FrozenTrial, confirmed: float | None) -> dict[str, Any]:
+    attributes = {
+        f"user_attrs_{name}": _cell(value) for name, value in trial.user_attrs.items() if name not in _LONG_ATTRIBUTES
+    }
     return {
         "number": trial.number,
         "value": trial.value,
+        **({} if confirmed is None else {"confirmed": confirmed}),
         **{name: getattr(trial, name) for name in _TIMES},
         **{f"params_{name}": value for name, value in trial.params.items()},
         **attributes,

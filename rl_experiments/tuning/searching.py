@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 
 import numpy as np
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
+from rl_experiments.tuning.settings import PRUNERS
+from rl_experiments.tuning.wilcoxon import FEWEST_SEEDS, SeedPruner
+
+__all__ = ["FEWEST_SEEDS", "make_pruner", "make_sampler", "seed_of"]
 
 SAMPLERS = ("random", "tpe", "auto")
-PRUNERS = ("halving", "median", "none")
 
 
 def make_sampler(name: str, seed: int, n_startup_trials: int) -> BaseSampler:
@@ -30,12 +33,18 @@ def make_sampler(name: str, seed: int, n_startup_trials: int) -> BaseSampler:
     raise ConfigurationError(f"There is no sampler '{name}'.{hint(name, SAMPLERS)}")
 
 
-def make_pruner(name: str, n_startup_trials: int, n_evaluations: int) -> BasePruner:
+def make_pruner(name: str, n_startup_trials: int, n_evaluations: int, n_seeds: int = 1) -> BasePruner:
     """
-    :param name: one of :data:`PRUNERS`
+    :param name: one of :data:`rl_experiments.tuning.settings.PRUNERS`
     :param n_startup_trials: trials before the median counts
-    :param n_evaluations: of each trial; the median prunes none in the first third of them
+    :param n_evaluations: of each training; the median prunes none in the first third of them
+    :param n_seeds: trainings of each trial
+    :raises ConfigurationError: if it is unknown
     """
+    if name == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=n_evaluations * n_seeds)
+    if name == "wilcoxon":
+        return SeedPruner(n_startup_trials)
     if name == "halving":
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=4, min_early_stopping_rate=0)
     if name == "median":

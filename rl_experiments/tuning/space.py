@@ -28,6 +28,9 @@ and may have some of these:
 
 ``policy_kwargs.x`` is a key of the mapping ``policy_kwargs``; the other keys stay as they are. Formulas and conditions
 see the entries above theirs, and the values that are not tuned.
+
+A file of your own (``--space FILE``) takes the place of the algorithm's. With ``extends: true`` in it, it is laid over
+that: entries of the same name are replaced, those that are ``null`` go, others are added.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from rl_experiments.tuning.domains import Choices, Computed, OneMinus, PowerOfTw
 from rl_experiments.tuning.entries import Entry, SearchSpace
 from rl_experiments.tuning.expressions import Expression
 
+_EXTENDS = "extends"
 _MODIFIERS = ("at_most", "when", "otherwise", "helper", "log")
 
 
@@ -53,18 +57,57 @@ def search_folder() -> Path:
     return hyperparameters_folder() / "search"
 
 
-def load_space(algorithm: str) -> SearchSpace:
+def load_space(algorithm: str, file: str | None = None) -> SearchSpace:
     """
     :param algorithm: name in the registry
-    :raises NotFoundError: if it has no search space
-    :raises ConfigurationError: if the file is outside the grammar
+    :param file: a search space in place of the algorithm's, or over it
+    :raises NotFoundError: if there is none
+    :raises ConfigurationError: if a file is outside the grammar
     """
+    if file is None:
+        return parse_space(_content_of_ours(algorithm), f"hyperparams/search/{algorithm}.yml")
+    path = Path(file)
+    if not path.is_file():
+        beside = [str(other) for other in path.parent.glob("*.yml")] if path.parent.is_dir() else []
+        raise NotFoundError(f"There is no search space {file}.{hint(file, beside)}")
+    content = yaml_io.read(path)
+    if not isinstance(content, Mapping) or _EXTENDS not in content:
+        return parse_space(content, file)
+    if not isinstance(content[_EXTENDS], bool):
+        raise ConfigurationError(f"{file}: {_EXTENDS} is true or false, but got {content[_EXTENDS]!r}")
+    own = {name: fields for name, fields in content.items() if name != _EXTENDS}
+    below = _content_of_ours(algorithm) if content[_EXTENDS] else {}
+    # One that is replaced keeps its place; one that is null goes.
+    merged = {name: fields for name, fields in {**below, **own}.items() if fields is not None}
+    for name in own:
+        if own[name] is None and name not in below:
+            raise ConfigurationError(f"{file}: there is no {name} to take away.{hint(str(name), below)}")
+    space = parse_space(merged, file)
+    return SearchSpace(file, _in_order(space.entries))
+
+
+def _in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """What others need comes before them; else they stay as they are. Of a circle, the check of the study tells."""
+    by_key = {entry.key: entry for entry in entries}
+    placed: dict[str, Entry] = {}
+
+    def place(entry: Entry, above: frozenset[str]) -> None:
+        for name in sorted(entry.needs & set(by_key) - set(placed) - above):
+            place(by_key[name], above | {entry.key})
+        placed.setdefault(entry.key, entry)
+
+    for entry in entries:
+        place(entry, frozenset({entry.key}))
+    return tuple(placed.values())
+
+
+def _content_of_ours(algorithm: str) -> Mapping[str, Any]:
     file = search_folder() / f"{algorithm}.yml"
-    origin = f"hyperparams/search/{algorithm}.yml"
     if not file.is_file():
         known = [path.stem for path in search_folder().glob("*.yml")]
-        raise NotFoundError(f"There is no search space {origin}.{hint(algorithm, known)}")
-    return parse_space(yaml_io.read(file), origin)
+        raise NotFoundError(f"There is no search space hyperparams/search/{algorithm}.yml.{hint(algorithm, known)}")
+    content: Mapping[str, Any] = yaml_io.read(file)
+    return content
 
 
 def parse_space(content: Any, origin: str) -> SearchSpace:

@@ -14,8 +14,6 @@ from optuna.storages.journal import JournalFileBackend
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.suggest import hint
 
-ALGORITHM, ENVIRONMENT = "algorithm", "environment"
-"""User attributes of a study: what it tunes."""
 _SQLITE_FILE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)")
 
 
@@ -33,7 +31,7 @@ def open_storage(name: str | None) -> BaseStorage:
             Path(sqlite["path"]).parent.mkdir(parents=True, exist_ok=True)
         return get_storage(name)
     except ModuleNotFoundError as error:
-        raise MissingPackageError(f"The storage {name}", str(error.name), "all") from error
+        raise MissingPackageError(f"The storage {name}", str(error.name), "postgres") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigurationError(
@@ -46,7 +44,7 @@ def open_study(storage: BaseStorage, name: str | None, identity: Mapping[str, st
     """
     Make a study that maximizes, or go on with one.
 
-    :param identity: what it tunes, under :data:`ALGORITHM` and :data:`ENVIRONMENT`
+    :param identity: what it tunes: values of user attributes
     :raises ConfigurationError: if there is one of that name that tunes something else
     """
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="maximize")

@@ -1,30 +1,35 @@
-"""Running a study: check, search, report."""
+"""Running a study: check, search, confirm, report."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
 import sys
-import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
-from rl_experiments.core.names import folder_name
+from rl_experiments.launching import Launcher, Processes
 from rl_experiments.training.preparation import report
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest
-from rl_experiments.tuning.planning import Plan, make_plan
+from rl_experiments.tuning.attributes import ALGORITHM, COMMAND, ENVIRONMENT, SETTINGS, as_json
+from rl_experiments.tuning.confirming import Confirmation
+from rl_experiments.tuning.exporting import export_best
+from rl_experiments.tuning.planning import JOURNAL, Plan, make_plan
 from rl_experiments.tuning.reporting import Report, summary, write_report
 from rl_experiments.tuning.settings import Study
-from rl_experiments.tuning.storage import ALGORITHM, ENVIRONMENT, open_storage, open_study
-from rl_experiments.tuning.sweeping import Turn, calmly, sweep
-from rl_experiments.tuning.trials import as_json
-from rl_experiments.tuning.workers import sweep_in_processes
+from rl_experiments.tuning.showing import Display
+from rl_experiments.tuning.storage import check_identity, load_study, open_storage, open_study
+from rl_experiments.tuning.sweeping import Sweep, calmly
 
-_COMMAND = "command"
+_SEED = "seed"
+"""Among the settings of a study."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +37,61 @@ class StudyResult:
     """
     :param study: Optuna's
     :param report: the files about it
-    :param interrupted: whether it was stopped before its end
+    :param signal: what stopped it before its end, or None
     """
 
     study: optuna.Study
     report: Report
-    interrupted: bool = False
+    signal: int | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.signal is not None
 
 
-def run_study(experiment: Experiment, study: Study) -> StudyResult:
+def run_study(experiment: Experiment, study: Study, like_the_zoo: bool = False) -> StudyResult:
     """
     Search for hyperparameters.
 
     :param experiment: what each trial trains, and where the study is kept
+    :param like_the_zoo: write table and plots where the zoo does
     :raises RLExperimentsError: if something is wrong with the configuration, or trials fail in a row for one reason
     """
-    plan = _with_storage(make_plan(experiment, study))
     with calmly(experiment):
-        opened = _open(plan)
-        _say(plan, f"{describe(plan)}\nStudy {opened.study_name} in {plan.experiment.storage or 'memory'}")
-        interrupted = failed = None
+        plan = make_plan(experiment, study)
+        plan, opened = _open(plan)
+        _say(plan, f"{describe(plan)}\nStudy {opened.study_name} in {plan.storage}, its runs in {plan.folder}")
+        stopper = StopRequest(waits=True)
+        failed = None
         try:
-            _search(plan, opened)
-        except KeyboardInterrupt as error:
-            interrupted = error
+            _search(plan, opened, stopper)
+        except KeyboardInterrupt:
+            pass
         except RLExperimentsError as error:
             failed = error
         print(summary(opened), flush=True)
-        written = write_report(plan, opened)
-    for path in (written.table, written.best, *written.plots):
-        if path is not None:
-            _say(plan, f"Written: {path}")
+        written = write_report(plan, opened, like_the_zoo)
+    for path in written.files:
+        _say(plan, f"Written: {path}")
     if failed is not None:
         raise failed
-    return StudyResult(opened, written, interrupted is not None)
+    return StudyResult(opened, written, stopper.signal)
+
+
+def export_study(experiment: Experiment, file: str | None) -> str:
+    """
+    :param experiment: which was tuned, and where its study is kept
+    :param file: the hyperparameter file to write the best trial into; shown if None
+    :return: the block, or what was done with it
+    """
+    storage = experiment.storage
+    if storage is None:
+        storage = str(Path(experiment.log_folder) / experiment.algo / str(experiment.study_name) / JOURNAL)
+    study = load_study(storage, experiment.study_name)
+    check_identity(study, ALGORITHM, experiment.algo)
+    check_identity(study, ENVIRONMENT, experiment.env)
+    return export_best(experiment, study, file)
 
 
 def describe_study(experiment: Experiment, study: Study) -> str:
@@ -85,63 +111,107 @@ def describe(plan: Plan) -> str:
     trials = f"{settings.n_trials} trials"
     if settings.max_total_trials is not None:
         trials = f"up to {settings.max_total_trials} trials in all"
-    return "\n".join(
-        [
-            f"Search space of {plan.algorithm.name} on {plan.experiment.env} ({plan.space.origin})",
-            plan.space.describe(),
-            f"{trials} of {plan.n_timesteps} steps, {plan.n_jobs} at once, each scored {plan.n_evaluations} times in"
-            f" {plan.experiment.eval_episodes} episodes; sampler {settings.sampler}, pruner {settings.pruner},"
-            f" seed {plan.experiment.seed}",
-            *(f"Note: {remark}" for remark in plan.remarks),
-        ]
-    )
+    each = f"{plan.n_timesteps} steps" + (f" with each of {settings.seeds} seeds" if settings.seeds > 1 else "")
+    lines = [
+        f"Search space of {plan.algorithm.name} on {plan.experiment.env} ({plan.space.origin})",
+        plan.space.describe(),
+        f"{trials} of {each}, {plan.n_jobs} at once, each scored {plan.n_evaluations} times in"
+        f" {plan.experiment.eval_episodes} episodes; objective {settings.objective}, sampler {settings.sampler}, pruner"
+        f" {settings.pruner}, seed {plan.experiment.seed}",
+    ]
+    if settings.confirm:
+        lines.append(f"The best {settings.confirm} are trained again with {settings.confirm_seeds} fresh seeds each")
+    return "\n".join([*lines, *(f"Note: {remark}" for remark in plan.remarks)])
 
 
-def _search(plan: Plan, study: optuna.Study) -> None:
-    stopper = StopRequest(waits=True)
+def _search(plan: Plan, study: optuna.Study, stopper: StopRequest) -> None:
+    def announce(text: str) -> None:
+        print("Stopping at the next step. Once more stops at once", file=sys.stderr, flush=True)
 
     def asked_to_stop() -> bool:
         return stopper.signal is not None
 
-    def announce(text: str) -> None:
-        print("Stopping at the next step. Once more stops at once", file=sys.stderr, flush=True)
+    settings = plan.settings
+    display = Display(
+        settings.max_total_trials or len(study.get_trials(deepcopy=False)) + settings.n_trials,
+        plan.n_jobs,
+        plan.n_timesteps,
+        plan.experiment.verbose > 0,
+    )
+    with stopper.listening(announce), display, contextlib.closing(_launcher(plan)) as launcher:
+        Sweep(plan, study, launcher, display, asked_to_stop).run()
+        if settings.confirm:
+            _confirm(plan, study, launcher, display, asked_to_stop)
 
-    with stopper.listening(announce):
-        if plan.n_jobs > 1:
-            sweep_in_processes(plan, study, asked_to_stop)
-        else:
-            left = iter(range(plan.settings.n_trials))
-            turn = Turn(contextlib.nullcontext(), lambda: next(left, None) is not None, asked_to_stop)
-            sweep(plan, study, turn)
 
-
-def _with_storage(plan: Plan) -> Plan:
-    """Several processes need a storage: without one they get a journal file, named as the study."""
-    experiment = plan.experiment
-    if plan.n_jobs == 1:
-        return plan
-    if experiment.storage is None:
-        name = experiment.study_name or f"study_{folder_name(experiment.env)}_{int(time.time())}"
-        path = Path(experiment.log_folder) / experiment.algo / f"{name}.log"
-        return replace(plan, experiment=replace(experiment, storage=str(path), study_name=name))
-    if ":memory:" in experiment.storage or experiment.storage == "sqlite://":
-        raise ConfigurationError(
-            f"{plan.n_jobs} processes cannot share the storage {experiment.storage}. Expected a journal file like"
-            " logs/study.log, or a database"
+def _confirm(
+    plan: Plan, study: optuna.Study, launcher: Launcher, display: Display, asked_to_stop: Callable[[], bool]
+) -> None:
+    others = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if others:
+        display.say(
+            f"{len(others)} trials still run in other processes: whoever ends last confirms, or this command once more"
         )
-    return plan
+        return
+    Confirmation(plan, study, launcher, display, asked_to_stop).run()
 
 
-def _open(plan: Plan) -> optuna.Study:
-    """Make the study or go on with it, and say in it what it is."""
+def _launcher(plan: Plan) -> Launcher:
+    if plan.settings.launcher == "ray":
+        from rl_experiments.launching.on_ray import RayTasks
+
+        return RayTasks(plan.settings.ray_address, plan.n_jobs if plan.settings.n_jobs > 0 else None)
+    return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=not plan.uses_gpu)
+
+
+def _open(plan: Plan) -> tuple[Plan, optuna.Study]:
+    """Make the study or go on with it, and say in it what it is; one that goes on keeps its seed."""
     experiment = plan.experiment
     identity = {ALGORITHM: experiment.algo, ENVIRONMENT: experiment.env}
-    study = open_study(open_storage(experiment.storage), experiment.study_name, identity)
-    if _COMMAND not in study.user_attrs:
-        study.set_user_attr(_COMMAND, shlex.join(sys.orig_argv))
+    study = open_study(open_storage(plan.storage), plan.study_name, identity)
+    settings = _settings_of(plan)
+    known = study.user_attrs.get(SETTINGS)
+    if isinstance(known, dict):
+        if plan.drew_its_seed and _SEED in known:
+            plan = plan.with_seed(int(known[_SEED]))
+            settings = _settings_of(plan)
+        _check_same(plan, known, settings)
+    elif COMMAND not in study.user_attrs:
+        study.set_user_attr(SETTINGS, settings)
+        study.set_user_attr(COMMAND, shlex.join(sys.orig_argv))
         for name, value in sorted(as_json(plan.untuned).items()):
             study.set_user_attr(name, str(value))
-    return study
+    return plan, study
+
+
+def _settings_of(plan: Plan) -> dict[str, Any]:
+    """What all trials of a study have in common; with another of these, scores cannot be compared."""
+    experiment, settings = plan.experiment, plan.settings
+    return {
+        "n_timesteps": plan.n_timesteps,
+        "eval_episodes": experiment.eval_episodes,
+        "n_evaluations": plan.n_evaluations,
+        "objective": settings.objective,
+        "seeds": settings.seeds,
+        "hyperparams": as_json(experiment.hyperparams or {}),
+        "env_kwargs": dict(experiment.env_kwargs or {}),
+        "eval_env_kwargs": None if experiment.eval_env_kwargs is None else dict(experiment.eval_env_kwargs),
+        "conf_file": experiment.conf_file,
+        "gym_packages": list(experiment.gym_packages),
+        _SEED: experiment.seed,
+    }
+
+
+def _check_same(plan: Plan, known: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if name in (_SEED, "conf_file", "gym_packages"):
+            continue
+        if name in known and known[name] != value:
+            flag = {"n_timesteps": "-n", "hyperparams": "-params"}.get(name, f"--{name.replace('_', '-')}")
+            raise ConfigurationError(
+                f"The trials of the study '{plan.study_name}' have {flag} {known[name]}, not {value}: their scores"
+                " cannot be compared. Expected the same, or another --study-name"
+            )
 
 
 def _say(plan: Plan, text: str) -> None:

@@ -17,7 +17,7 @@ from rl_experiments import train
 from tests.conftest import ROOT
 from tests.helpers.commands import run_python
 
-COMMANDS = ("train", "enjoy", "push_to_hub", "benchmark", "record_video")
+COMMANDS = ("train", "enjoy", "push_to_hub", "benchmark", "record_video", "record_training")
 OTHER_DEFAULTS = {
     # auto measures; the zoo leaves torch's default, which is slower on small networks.
     ("train", "num_threads"): "auto",

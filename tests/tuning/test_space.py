@@ -153,7 +153,9 @@ UNFIT: list[tuple[Mapping[str, Any], str]] = [
 def test_a_space_that_does_not_fit_is_refused_before_the_first_trial(
     content: Mapping[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rl_experiments.tuning.planning.load_space", lambda algorithm: parse_space(content, "here"))
+    monkeypatch.setattr(
+        "rl_experiments.tuning.planning.load_space", lambda algorithm, file: parse_space(content, "here")
+    )
     with pytest.raises(ConfigurationError) as caught:
         plan_of("ppo")
     assert message in str(caught.value)

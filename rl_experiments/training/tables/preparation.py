@@ -86,6 +86,10 @@ def prepare_table(
     steps = budget.steps or (budget.episodes or 0) * (recipe.max_episode_steps or settings.max_steps)
     settings.max_steps = recipe.max_episode_steps or settings.max_steps
     configuration = Configuration(algorithm, hyperparameters, recipe, evaluation, steps, trust, tuple(remarks))
+    if experiment.video_freq > 0:
+        from rl_experiments.training.videos import check_drawing
+
+        check_drawing(experiment, configuration)
     return PreparedTable(experiment, configuration, env, settings, budget, transitions, compiled)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.tabular.compiled import CompiledLearner
 from rl_experiments.algorithms.tabular.learning import Learner
@@ -29,12 +29,17 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.tables.checkpointing import TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
 from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner
+from rl_experiments.training.tables.milestones import Milestones
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
+
+if TYPE_CHECKING:
+    from rl_experiments.training.videos import TrainingVideos
 
 _BETWEEN_WRITES = 1.0
 """Seconds between two times that files are written: an evaluation over a table takes less than the disk."""
@@ -50,6 +55,7 @@ class TableTraining:
     :param stop: once it has heard a signal, the training ends with the episode
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -60,17 +66,20 @@ class TableTraining:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment, self.configuration = prepared.experiment, prepared.configuration
         self.run = run
         self._prepared = self._as_begun(prepared) if again else prepared
         self._choice, self._stop, self._start, self._again = choice, stop, start, again
         self._settings = prepared.settings
+        self._videos = self._start_videos()
         self._learner = self._make_learner()
         self._evaluations = TableEvaluations(self._prepared, run, stop)
         experiment = self.experiment
+        self._video_due = Due(experiment.video_freq)
         self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
-        self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
+        self._dues = {"evaluation": Due(0 if supervisor else experiment.eval_freq), "model": Due(experiment.save_freq)}
         self._checkpoints = TableCheckpoints(
             run,
             self._learner,
@@ -80,6 +89,8 @@ class TableTraining:
             self._facts(),
             None if experiment.save_every is None else 60 * experiment.save_every,
         )
+        steps = self.configuration.n_timesteps
+        self._milestones = None if supervisor is None else Milestones(supervisor, prepared.budget, steps)
         self._models: list[Path] = []
         self._best: Table | None = None
         self._log: EpisodeLog | None = None
@@ -114,7 +125,7 @@ class TableTraining:
 
     def close(self) -> None:
         """Release the environments and the log."""
-        for part in (self._learner, self._evaluations, self._log):
+        for part in (self._learner, self._evaluations, self._log, self._videos):
             if part is not None:
                 with contextlib.suppress(Exception, SystemExit):
                     part.close()
@@ -154,6 +165,9 @@ class TableTraining:
         self._record = continue_configuration(self._prepared, self.run, self._learner.steps)
         self._record.content.update(facts)
         self._record.write()
+        self._video_due.last = self._learner.steps
+        if self._videos is not None:
+            self._videos.remember(self._record.content.get("videos") or [])
         self._seconds_before = float(self._record.content.get("timings", {}).get("training_seconds") or 0.0)
         self._evaluations.write()
 
@@ -161,19 +175,29 @@ class TableTraining:
         stopping = self._stopping
         return (
             self._stop.signal is None
-            and stopping.reason is None
+            and self._reason is None
             and (not stopping.has_limits or stopping.goes_on())
             and not self._prepared.budget.is_spent(self._learner.episode, self._learner.steps)
         )
 
+    @property
+    def _reason(self) -> str | None:
+        """Why it ends before its budget is spent."""
+        return self._stopping.reason or (None if self._milestones is None else self._milestones.reason)
+
     def _advance(self) -> None:
         """To the next evaluation or model, or until a checkpoint is due."""
-        following = [due.next for due in self._dues.values() if due.next is not None]
+        dues = (*self._dues.values(), self._video_due)
+        following = [due.next for due in dues if due.next is not None]
+        if self._milestones is not None:
+            following.append(self._learner.steps + self._milestones.moment)
         assert self._log is not None
         self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
         steps = self._learner.steps
         if self._dues["evaluation"].is_due(steps):
             self._dues["evaluation"].last = steps
+            self._evaluate()
+        if self._milestones is not None and self._milestones.is_due(self._learner.episode, steps):
             self._evaluate()
         if self._dues["model"].is_due(steps):
             self._dues["model"].last = steps
@@ -181,6 +205,25 @@ class TableTraining:
             self._write_checkpoint()
         elif self._checkpoints.is_due:
             self._write_checkpoint()
+        if self._videos is not None:
+            self._record_video(self._videos, steps)
+
+    def _start_videos(self) -> TrainingVideos | None:
+        experiment, seeds = self.experiment, self._settings.eval_seed
+        if experiment.video_freq <= 0:
+            return None
+        from rl_experiments.training.videos import TrainingVideos
+
+        seed = seeds[0] if seeds else None
+        videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, seed)
+        videos.on_video.append(lambda _: self._write_results())
+        return videos
+
+    def _record_video(self, videos: TrainingVideos, steps: int) -> None:
+        if self._video_due.is_due(steps):
+            self._video_due.last = steps
+            videos.order(steps, lambda model, _: save_table(self._table(), model))
+        videos.look()
 
     def _table(self) -> Table:
         state = self._learner.state()
@@ -193,6 +236,8 @@ class TableTraining:
         if result is None:
             return
         self._stopping.hear(result)
+        if self._milestones is not None:
+            self._milestones.hear(steps, result)
         if self.experiment.verbose > 0 and not self._prepared.compiled:
             print(f"Eval num_timesteps={steps}, {_score(result)}")
         if self._evaluations.is_better(result):
@@ -213,8 +258,13 @@ class TableTraining:
                 self._best = None
             self._evaluations.write()
             assert self._record is not None
-            self._record.update(steps=self._learner.steps, episodes=self._learner.episode, **self._evaluations.scores)
+            self._record.update(steps=self._learner.steps, episodes=self._learner.episode, **self._facts_of_now())
         self._written_at = time.monotonic()
+
+    def _facts_of_now(self) -> dict[str, Any]:
+        """What of the run's record changes while it trains."""
+        scores = self._evaluations.scores
+        return dict(scores) if self._videos is None else {**scores, "videos": self._videos.written}
 
     def _write_checkpoint(self) -> None:
         assert self._log is not None
@@ -232,7 +282,7 @@ class TableTraining:
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
         status = FINISHED if number is None else INTERRUPTED
-        reason = self._stopping.reason if number is None else signal.Signals(number).name
+        reason = self._reason if number is None else signal.Signals(number).name
         table, steps = self._table(), self._learner.steps
         try:
             save_table(table, self.run.final_model)
@@ -248,6 +298,8 @@ class TableTraining:
             self._tell(status, reason)
         if number is not None:
             self._tell_how_to_resume()
+        if self._videos is not None:
+            self._videos.finish()
         return TrainingResult(self.run, table, status, steps, seconds, number, reason)
 
     def _compared(self, table: Table) -> dict[str, Any]:
@@ -311,7 +363,7 @@ class TableTraining:
         self._record.content["timings"].update(
             training_seconds=round(seconds, 3), steps_per_second=round(steps / max(seconds, 1e-9), 2)
         )
-        scores = {**self._evaluations.scores, **found}
+        scores = {**self._facts_of_now(), **found}
         self._record.finish(status, reason, steps=steps, episodes=self._learner.episode, **scores)
 
 
