@@ -130,6 +130,11 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
         )
     if experiment.n_eval_envs != 1:
         raise ConfigurationError(f"--n-eval-envs must be 1 for {experiment.algo}, but got {experiment.n_eval_envs}")
+    if experiment.video_freq > 0:
+        raise ConfigurationError(
+            f"--video-freq is not there for {experiment.algo}: each evaluation leaves a policy, which record_video and"
+            " record_training show afterwards"
+        )
     for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
         if given:
             raise ConfigurationError(f"{flag} is not there for {experiment.algo}: its curve is in evaluations.npz")

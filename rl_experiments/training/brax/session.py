@@ -31,6 +31,7 @@ from rl_experiments.training.run_files import (
     write_configuration,
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
+from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.threads import ThreadChoice
 
 _STOPPING = ("best_mean_reward", "n_without_improvement", "seconds_used")
@@ -46,6 +47,7 @@ class BraxTraining:
     :param stop: once it has heard a signal, the training ends with the update
     :param start: the checkpoint of the run that it goes on from, or None
     :param again: whether the run has begun before, and has its record
+    :param supervisor: follows it, if anybody does; evaluations come as often as it says
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class BraxTraining:
         stop: StopRequest,
         start: Checkpoint | None = None,
         again: bool = False,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.experiment, self.configuration = prepared.experiment, prepared.configuration
         self.run = run
@@ -66,7 +69,9 @@ class BraxTraining:
         self._evaluations = BraxEvaluations(prepared, run, stop)
         self._checkpoints = BraxCheckpoints(run, self._evaluations, experiment.keep_last)
         self._stopping = StoppingRules(experiment.stop_at_reward, experiment.patience, experiment.max_time)
-        self._dues = {"evaluation": Due(experiment.eval_freq), "model": Due(experiment.save_freq)}
+        self._supervisor = supervisor
+        self._eval_freq = max(total // supervisor.n_evaluations, 1) if supervisor else experiment.eval_freq
+        self._dues = {"evaluation": Due(self._eval_freq), "model": Due(experiment.save_freq)}
         self._learner: BraxLearner | None = None
         self._record: RunRecord | None = None
         self._state: LearnerState | None = None
@@ -88,7 +93,7 @@ class BraxTraining:
             self._stop.waits = True
             while self._goes_on():
                 self._advance()
-            if self._stop.signal is None and self.experiment.eval_freq > 0:
+            if self._stop.signal is None and self._eval_freq > 0:
                 self._evaluate_at_the_end()
         except Exception as error:
             self._fail(error)
@@ -127,7 +132,7 @@ class BraxTraining:
             prepared.settings, self.configuration.n_envs, prepared.name, dict(prepared.env_kwargs), device, self._wait
         )
         kwargs = {**prepared.env_kwargs, **self.configuration.evaluation_recipe.kwargs}
-        if self.experiment.eval_freq > 0:
+        if self._eval_freq > 0:
             self._wait("the environment of the evaluations", lambda: simulation(prepared.name, kwargs))
         if self._start is not None:
             self._checkpoints.check(self._start)
@@ -184,6 +189,8 @@ class BraxTraining:
         rate = float(rate(max(1 - self._steps / total, 0.0)) if callable(rate) else rate)
         self._state, metrics = self._learner.update(self._state, rate)
         self._steps += settings.steps_of_an_update
+        if self._supervisor is not None:
+            self._supervisor.progress(self._steps)
         ended = float(metrics["n_episodes"])
         self._progress.update(self._steps, float(metrics["sum_of_returns"]) / ended if ended else None)
         if self._dues["evaluation"].is_due(self._steps):
@@ -198,7 +205,7 @@ class BraxTraining:
 
     def _evaluate_at(self, steps: int) -> None:
         self._dues["evaluation"].pass_by(steps)
-        if self.experiment.eval_freq <= 0:
+        if self._eval_freq <= 0:
             self._save(None)
             return
         policy = self._policy()
@@ -207,6 +214,8 @@ class BraxTraining:
             return
         self._evaluations.add(result, steps)
         self._stopping.hear(result)
+        if self._supervisor is not None and steps > 0:
+            self._stopping.reason = self._supervisor.evaluated(steps, result) or self._stopping.reason
         if self.experiment.verbose > 0:
             self._progress.say(f"Evaluation: {_score(result)}, {self._progress.line()}")
         if self._evaluations.is_better(result):
