@@ -102,7 +102,7 @@ def publish(
     name = repo_name or model_name(agent.algorithm, agent.run.env_id)
     Bundle.at(hub_folder, organization, name)
     destination = Destination(token, private, revision, commit_message, deadline)
-    contents = contents_of(agent, all_checkpoints)
+    contents = contents_of(agent, all_checkpoints, n_eval_episodes)
     publisher = _Publisher(contents, wishes, destination, force, say, show_progress)
     with publisher.guard.interruption.listening():
         publisher.check_given_arguments()

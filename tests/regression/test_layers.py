@@ -43,6 +43,7 @@ DISTRIBUTIONS = {
     "panda_gym": "panda-gym",
     "highway_env": "highway-env",
     "sbx": "sbx-rl",
+    "mlflow": "mlflow-skinny",
 }
 
 
