@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if options.verbose > 0:
             print(summary(recording))
-        failed = failed or bool(recording.failure)
+        failed = failed or bool(getattr(recording, "failure", ""))
     return 1 if failed else 0
 
 

@@ -39,10 +39,11 @@ def prepare_jax(what: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax" / _processor()))
+    config: Any = jax.config
+    if not config.jax_compilation_cache_dir:
+        config.update("jax_compilation_cache_dir", str(cache_folder() / "jax" / _processor()))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # What starts a program in the place of a copy of this process is safe, and what does not is not done (can_isolate).
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
     warnings.filterwarnings("ignore", message="Brax System, piplines")

@@ -152,6 +152,7 @@ def test_a_browser_plays_replays_without_a_network(checked: tuple[dict[str, Any]
         page.close()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     trained: tuple[Run, CommandResult], tmp_path: Path
 ) -> None:
