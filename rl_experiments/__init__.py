@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from rl_experiments.recording import ImageSequence, Look, Recording, record, record_frames
     from rl_experiments.recording.frame_callback import FrameCallback
     from rl_experiments.reporting.benchmarking import BenchmarkResult, benchmark_agents
+    from rl_experiments.reporting.report.reporting import ReportResult, report_runs
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
+    from rl_experiments.training.brax.saving import PolicySaver
     from rl_experiments.training.resuming import resume_run
 
 __version__ = "0.1.0"
@@ -45,9 +47,11 @@ _HOMES = {
     "ImageSequence": "recording",
     "LoadedAgent": "runs",
     "Look": "recording",
+    "PolicySaver": "training.brax.saving",
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
+    "ReportResult": "reporting.report.reporting",
     "Run": "runs",
     "benchmark_agents": "reporting.benchmarking",
     "evaluate": "evaluation",
@@ -56,6 +60,7 @@ _HOMES = {
     "publish": "hub",
     "record": "recording",
     "record_frames": "recording",
+    "report_runs": "reporting.report.reporting",
     "resume_run": "training.resuming",
 }
 __all__ = [
@@ -67,9 +72,11 @@ __all__ = [
     "ImageSequence",
     "LoadedAgent",
     "Look",
+    "PolicySaver",
     "Publication",
     "RLExperimentsError",
     "Recording",
+    "ReportResult",
     "Run",
     "benchmark_agents",
     "evaluate",
@@ -78,6 +85,7 @@ __all__ = [
     "publish",
     "record",
     "record_frames",
+    "report_runs",
     "resume_run",
 ]
 

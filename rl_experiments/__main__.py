@@ -18,6 +18,10 @@ COMMANDS = {
     "push_to_hub": "publish a trained agent",
     "load_from_hub": "get a published agent back",
     "benchmark": "play every agent under a folder, and write a table of the scores",
+    "grid": "train algorithms x environments x seeds, many at once",
+    "reproduce": "print what repeats a run, or run it and compare",
+    "report": "say what a set of runs shows, with intervals, in one HTML file",
+    "plot": "draw training, evaluations or stored results, with the flags of the zoo's plots",
     "list": "show all runs: how far they came, and which still train",
 }
 _MODULES = {"list": "list_runs"}

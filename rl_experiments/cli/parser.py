@@ -32,6 +32,8 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=True,
         )
+        for parse in (int, float):
+            self.register("type", parse, typed(parse))
         self._ours: set[str] = set()
         self._checks: list[Callable[[argparse.Namespace], object]] = []
 
@@ -151,6 +153,8 @@ def add_settings(parser: argparse.ArgumentParser, settings: Any, skip: Iterable[
             arguments |= {"type": typed(parse), "choices": metadata["choices"]}
             if metadata["choices"] is None:
                 arguments["metavar"] = _metavar(parse, default)
+            if metadata["bare"] is not None:
+                arguments |= {"nargs": "?", "const": metadata["bare"], "metavar": "NAME"}
         parser.add_argument(*flags, **arguments)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from rl_experiments.core.accelerated import is_jax_running
 from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.processes import end_with_parent
 
@@ -37,6 +38,7 @@ class Parent(Protocol):
 _LONGEST_SILENCE = 0.1
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_WITH_THE_DEAD = 5.0
+_here_is_isolated = False
 
 
 class IsolatedError(RLExperimentsError):
@@ -44,8 +46,13 @@ class IsolatedError(RLExperimentsError):
 
 
 def can_isolate() -> bool:
-    """Whether this system forks safely: macOS and Windows do not."""
-    return sys.platform == "linux"
+    """Whether this process forks safely: on macOS and Windows none does, and none in which JAX has begun to compute."""
+    return sys.platform == "linux" and not is_jax_running()
+
+
+def is_isolated() -> bool:
+    """Whether this process runs such a function: its crash takes nothing along."""
+    return _here_is_isolated
 
 
 def run_isolated(
@@ -192,6 +199,8 @@ class _ParentProcess:
 
 
 def _child(function: Callable[[Parent], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
+    global _here_is_isolated
+    _here_is_isolated = True
     end_with_parent()
     receiver.close()
     if hasattr(os, "setpgid"):

@@ -26,6 +26,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     many: bool = False,
     pairs: bool = False,
+    bare: Any = None,
 ) -> Any:
     """
     Declare a field that is also a flag.
@@ -37,8 +38,17 @@ def option(
     :param choices: what is valid
     :param many: takes several words
     :param pairs: takes several ``key:value`` pairs
+    :param bare: the value of the flag without a word behind it, where it needs none
     """
-    metadata = {"help": help, "flags": flags, "parse": parse, "choices": choices, "many": many, "pairs": pairs}
+    metadata = {
+        "help": help,
+        "flags": flags,
+        "parse": parse,
+        "choices": choices,
+        "many": many,
+        "pairs": pairs,
+        "bare": bare,
+    }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -22,6 +22,7 @@ from rl_experiments.runs import Run
 ALGORITHM = "q_learning"
 _CONFIGURATION = "config.yml"
 _NUMBERING = "rl_experiments.envs.wrappers.NumberedSpaces"
+_LONGEST_SHOWN = 40
 
 
 def table_file(repository: RemoteRepository, algorithm: str | None, file_name: str | None) -> str | None:
@@ -93,7 +94,7 @@ def stage_table(
             continue
         write_text(target, yaml_io.dump_like_the_zoo(content))
         if name == _CONFIGURATION:
-            shown = ", ".join(f"{key}: {grammar.to_text(value):.40}" for key, value in content.items())
+            shown = ", ".join(f"{key}: {_short(grammar.to_text(value))}" for key, value in content.items())
             notes.append(f"It has no {name}: wrote one with {shown}")
         else:
             notes.append(f"It has no {name}: wrote one with --algo {ALGORITHM} --env {env_id}")
@@ -101,6 +102,10 @@ def stage_table(
     if metrics is not None:
         unpack_metrics(metrics, staged.path)
     return notes
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _configuration(model: CourseModel) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rl_experiments.hub.guarding import INTERRUPTION, Guard
 from rl_experiments.hub.manifest import DONE, SKIPPED, Manifest, fingerprint
 from rl_experiments.hub.publication import Wishes
 from rl_experiments.hub.scrubbing import without_render_mode
-from rl_experiments.recording import record, try_frame
+from rl_experiments.recording import RecordingError, record, try_frame
 from rl_experiments.recording.video import playable_path
 
 
@@ -61,7 +61,7 @@ class Stages:
         self._manifest.outdate(manifest.CARD, manifest.BUILD)
         earlier = self._manifest.stages.get(manifest.BUILD)
         if earlier is None or earlier.key != key:  # what was made of another agent does not belong here
-            self._take_away(manifest.EVALUATE, manifest.RECORD)
+            self._take_away(manifest.EVALUATE, manifest.RECORD, manifest.PAGE)
         written = self._contents.write(self._bundle)
         self.finish(manifest.BUILD, DONE, key=key, files=written)
         return key
@@ -142,7 +142,7 @@ class Stages:
         self._say(f"Recording at most {wishes.video_length} steps")
 
         def work(beat: Beat) -> Path:
-            return record(
+            recording = record(
                 self._agent,
                 self._bundle.folder / REPLAY,
                 n_steps=wishes.video_length,
@@ -150,7 +150,11 @@ class Stages:
                 seed=wishes.seed,
                 deterministic=wishes.deterministic,
                 on_progress=beat,
-            ).path
+            )
+            if recording.failure:  # half a video would look like all that the agent can do
+                recording.path.unlink()
+                raise RecordingError(recording.failure)
+            return recording.path
 
         replay, reason = self._guard.isolated(work, wishes.video_length, "recording", "step")
         self._bundle.remove_leftovers()
@@ -160,6 +164,25 @@ class Stages:
             return None, reason
         self.finish(manifest.RECORD, DONE, key=key, files=[replay])
         return replay, None
+
+    def show(self, key: str) -> None:
+        """Write the replay for browsers, where the environment tells where its bodies are; it needs no renderer."""
+        if not self._contents.has_page or not self._wishes.render:
+            return
+        if not self._force and self._manifest.is_done(manifest.PAGE, key):
+            return
+        self._manifest.outdate(manifest.CARD)
+        wishes, contents, folder = self._wishes, self._contents, self._bundle.folder
+        self._say("Writing the replay for browsers")
+        page, reason = self._guard.isolated(
+            lambda beat: contents.write_page(folder, wishes, beat), wishes.video_length, "playing", "step"
+        )
+        self._bundle.remove_leftovers()
+        if page is None:
+            self._say(f"There is no replay for browsers: {reason}")
+            self.finish(manifest.PAGE, self._guard.failure(), key=key, reason=reason)
+        else:
+            self.finish(manifest.PAGE, DONE, key=key, files=[page])
 
     def _replay_of_the_user(self, key: str) -> Path | None:
         """:return: a replay of this very agent that somebody has put in the place of ours"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from rl_experiments.algorithms import get_algorithm
 from rl_experiments.algorithms.tabular.course import FILE, CourseModel, leaderboard_name
@@ -22,15 +24,19 @@ from rl_experiments.hub.contents import Contents, copy_file, model_index
 from rl_experiments.hub.manifest import fingerprint
 from rl_experiments.hub.scrubbing import published_env_kwargs, published_hyperparameters
 from rl_experiments.reporting.q_tables import draw_table
-from rl_experiments.runs import LoadedAgent
 
 PICTURE = "q_table.png"
 
 
 @dataclass(frozen=True)
 class TableContents(Contents):
-    """What is published of a run with a table."""
+    """
+    What is published of a run with a table.
 
+    :param n_eval_episodes: episodes that it is scored in; if None, as it was trained
+    """
+
+    n_eval_episodes: int | None = None
     fps: ClassVar[float | None] = 1.0
     """The course's videos show one step a second."""
     template: ClassVar[str] = "table_card.md.jinja"
@@ -82,6 +88,7 @@ class TableContents(Contents):
             "runs_as": None if self.course_name.startswith(env_id) else env_id,
             "make": ", ".join(['model["env_id"]', *(f"{key}={value!r}" for key, value in kwargs.items())]),
             "picture": PICTURE,
+            "numbered": self._needs_numbering(),
             "fixed_seeds": len(self.agent.evaluation_seeds),
             "variant": self.table.facts.get("variant", "q_learning"),
             "episodes": record.get("episodes"),
@@ -93,6 +100,7 @@ class TableContents(Contents):
         hyperparameters.setdefault("n_episodes", self.table.facts.get("episode"))
         for name, value in vars(get_algorithm(self.agent.algorithm).load_class()()).items():
             hyperparameters.setdefault(name, list(value) if isinstance(value, tuple) else value)
+        hyperparameters["n_eval_episodes"] = self._episodes_of_the_course()
         q = np.ascontiguousarray(self.table.q)
         return CourseModel(
             self.agent.recipe.env_id.rpartition(":")[2],
@@ -101,14 +109,35 @@ class TableContents(Contents):
             q.reshape(*self._sizes(), q.shape[1]),
         )
 
+    def _episodes_of_the_course(self) -> int:
+        """:return: in how many episodes the course's code finds our score; it needs a seed for each, or none at all"""
+        count, seeds = self.n_eval_episodes or self.agent.n_evaluation_episodes, self.agent.evaluation_seeds
+        return min(count, len(seeds)) if seeds else count
+
     def _sizes(self) -> list[int]:
+        numbered = self._numbered()
+        return [self.table.n_observations] if numbered is None else part_sizes(numbered.env.observation_space)[0]
+
+    def _needs_numbering(self) -> bool:
+        """:return: whether the course's code looks up wrong rows by the environment's own observations or actions"""
+        with contextlib.suppress(Exception):  # an environment that fails costs this sentence, and no card
+            numbered = self._numbered()
+            if numbered is not None:
+                space, actions = numbered.env.observation_space, numbered.env.action_space
+                parts = space.spaces if isinstance(space, spaces.Tuple) else (space, actions)
+                plain = all(isinstance(part, spaces.Discrete) for part in parts)
+                return not plain or any(part_sizes(space)[1]) or int(actions.start) != 0  # type: ignore[attr-defined]
+        return False
+
+    def _numbered(self) -> NumberedSpaces | None:
+        """:return: the wrapper that numbers observations, already closed; None where there is none"""
         env: gym.Env = make_one(self.agent.recipe.without_kwargs("render_mode"), checked=False)
         env.close()
         while isinstance(env, gym.Wrapper):
             if isinstance(env, NumberedSpaces):
-                return part_sizes(env.env.observation_space)[0]
+                return env
             env = env.env
-        return [self.table.n_observations]
+        return None
 
     def copies(self) -> dict[str, Path]:
         """:return: the checkpoints; the table itself is not copied, but written as the course has it"""
@@ -118,7 +147,7 @@ class TableContents(Contents):
 
     def key(self) -> str:
         """:return: a fingerprint of everything that is written"""
-        return fingerprint(super().key(), sha256_of(self.agent.saved.path))
+        return fingerprint(super().key(), sha256_of(self.agent.saved.path), self._episodes_of_the_course())
 
     def _write(self, folder: Path) -> Iterator[Path]:
         for name, source in self.copies().items():
@@ -128,9 +157,3 @@ class TableContents(Contents):
         yield from self._write_texts(folder)
         if draw_table(self.table, self.agent.recipe, folder / PICTURE):
             yield folder / PICTURE
-
-
-def contents_of(agent: LoadedAgent, all_checkpoints: bool = False) -> Contents:
-    """:return: what is published of an agent, by its backend"""
-    of_table = get_algorithm(agent.algorithm).backend == "tabular"
-    return (TableContents if of_table else Contents)(agent, all_checkpoints)

@@ -54,9 +54,9 @@ def find_run(
 
 
 def _groups_of(folder: Path, algorithm: str, env_id: str) -> Iterator[dict[int, Run]]:
-    """:return: the runs of an environment by number: those under its own name, then under each that it had earlier"""
+    """:return: the runs of an environment by number: those under its own name, then under its others"""
     for parent, is_meant in _parents(folder, algorithm):
-        for name in (folder_name(env_id), *_earlier_names(parent, env_id)):
+        for name in (folder_name(env_id), *_other_names(parent, env_id)):
             found = numbered_folders(parent, name).items()
             runs = {number: run_in(path, parent.name, name) for number, path in found}
             meant = {number: run for number, run in runs.items() if is_meant(run)}
@@ -74,14 +74,15 @@ def _parents(folder: Path, algorithm: str) -> Iterator[tuple[Path, Callable[[Run
         yield folder / HINDSIGHT, lambda run: run.algorithm == algorithm
 
 
-def _earlier_names(parent: Path, env_id: str) -> list[str]:
-    """:return: names of runs there whose environment is played in ``env_id`` today, the latest version first"""
+def _other_names(parent: Path, env_id: str) -> list[str]:
+    """:return: names of runs there whose environment is played as ``env_id`` is today, the latest version first"""
     if not parent.is_dir():
         return []
     from rl_experiments.envs.adaptations import today
 
     names = {entry.name.rpartition("_")[0] for entry in os.scandir(parent) if entry.is_dir()}
-    return sorted((name for name in names if name != env_id and today(name) == env_id), reverse=True)
+    played = today(env_id)
+    return sorted((name for name in names if name != folder_name(env_id) and today(name) == played), reverse=True)
 
 
 def _elsewhere(folder: Path, algorithm: str, name: str) -> str:

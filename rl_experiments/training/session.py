@@ -51,10 +51,12 @@ from rl_experiments.training.run_files import (
     resume_command,
     write_configuration,
 )
+from rl_experiments.training.settings import WANDB
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.supervision_callback import Supervision
-from rl_experiments.training.tracking import run_name, show_in_tensorboard, show_in_wandb, start_wandb
+from rl_experiments.training.trackers import SafeTracker, TrackedRun, TrackingCallback
+from rl_experiments.training.tracking import TRACKER_TAG, run_name, show_in_tensorboard
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
@@ -85,7 +87,7 @@ class Training:
         self._prepared = prepared
         self._environments: list[VecEnv] = []
         self._evaluators: Evaluators | None = None
-        self._tracker: Any = None
+        self._tracker: SafeTracker | None = None
         self._evaluation: PeriodicEvaluation | None = None
         self._supervisor = supervisor
         self._supervision: Supervision | None = None
@@ -123,6 +125,8 @@ class Training:
             self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice)
+        if self._tracker is not None and self._record is not None:
+            self._record.update(tracker=self._tracker.as_dict())
         if self._start is not None:
             continue_log(self.model, self.run, self._start)
         arguments = learn_arguments(self.experiment, self.configuration, self.env, self.model)
@@ -240,7 +244,7 @@ class Training:
         return model
 
     def _tensorboard_folder(self) -> str | None:
-        if self._tracker is not None:
+        if self._tracker is not None and self._tracker.kind == WANDB:
             return f"runs/{self._tracker.name}/{self.run.env_name}"
         return (
             str(Path(self.experiment.tensorboard_log) / self.run.env_name) if self.experiment.tensorboard_log else None
@@ -280,6 +284,8 @@ class Training:
         if experiment.progress:
             self._progress = Progress(configuration.n_timesteps)
             around.append(self._progress)
+        if self._tracker is not None:
+            around.append(TrackingCallback(self._tracker))
         if self._videos is not None:
             period = max(experiment.video_freq // steps_per_call, 1) * steps_per_call
             around.append(PeriodicVideo(self._videos, period, save_with_statistics))
@@ -434,19 +440,25 @@ class Training:
         if outcome.preview is not None:
             show_in_tensorboard(self.model.logger, outcome.preview, outcome.order.steps)
         if self._tracker is not None and outcome.video is not None:
-            show_in_wandb(self._tracker, outcome.video, outcome.order.steps)
+            self._tracker.log_video(TRACKER_TAG, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
         experiment = self.experiment
         if not experiment.track:
             return
-        settings = {
-            "project": experiment.wandb_project_name,
-            "entity": experiment.wandb_entity,
-            "group": experiment.wandb_group,
-            "tags": list(experiment.wandb_tags),
-        }
-        name = run_name(self.run.env_name, experiment.algo, experiment.seed)
-        self._tracker = start_wandb(
-            name, settings, {**experiment.as_arguments(), "resolved": self.configuration.saved_hyperparameters}
+        before = RunRecord.read(self.run).get("tracker") if self._again else None
+        if not isinstance(before, dict) or before.get("kind") != experiment.track:
+            before = {}
+        name = str(before.get("name") or run_name(self.run.env_name, experiment.algo, experiment.seed))
+        self._tracker = SafeTracker(
+            str(experiment.track),
+            TrackedRun(
+                name,
+                experiment.wandb_project_name,
+                {**experiment.as_arguments(), **self.configuration.saved_hyperparameters},
+                experiment.wandb_entity,
+                experiment.wandb_group,
+                experiment.wandb_tags,
+                before.get("id"),
+            ),
         )

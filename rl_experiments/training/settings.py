@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rl_experiments.algorithms.registry import algorithm_names
 from rl_experiments.config.sources import by_name
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import check_settings, option, parse_bool, thread_count
 
 if TYPE_CHECKING:
     from rl_experiments.training.run_files import TrainingResult
 
+WANDB, MLFLOW, TRACKIO = TRACKERS = ("wandb", "mlflow", "trackio")
 Trial = tuple[str, Mapping[str, Any]]
 """Where the hyperparameters of a tuned trial come from, and what they are."""
 
@@ -23,6 +25,22 @@ def parse_threads(text: str) -> int | str:
         return "auto"
     number = thread_count(text)
     return number if number > 0 else "auto"
+
+
+def _tracker(given: str | bool) -> str | bool:
+    """As in the zoo, true alone is Weights & Biases."""
+    try:
+        return WANDB if given is True else parse_tracker(str(given))
+    except ValueError as error:
+        raise ConfigurationError(f"track: {error}") from None
+
+
+def parse_tracker(text: str) -> str | bool:
+    """:return: the name of a tracker; False for none"""
+    name = text.lower()
+    if name not in (*TRACKERS, "false"):
+        raise ValueError(f"expected {', '.join(TRACKERS)}, but got '{text}'")
+    return name if name in TRACKERS else False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +120,16 @@ class Experiment:
         "STORAGE[#TRIAL]: train a tuned trial (a number, or best, which is the default) as its study trained it.",
         parse=str,
     )
-    track: bool = option(False, "Follow the run at Weights & Biases.")
-    wandb_project_name: str = option("sb3", "Project at Weights & Biases.")
+    track: str | bool = option(
+        False,
+        "Follow the run with wandb (Weights & Biases, also without a name), mlflow or trackio.",
+        parse=parse_tracker,
+        bare=WANDB,
+    )
+    wandb_project_name: str = option("sb3", "Project at the tracker.")
     wandb_entity: str | None = option(None, "Team at Weights & Biases.", parse=str)
-    wandb_group: str | None = option(None, "Group at Weights & Biases.", parse=str)
-    wandb_tags: tuple[str, ...] = option(tuple, "Tags at Weights & Biases.", flags=("-tags",), many=True)
+    wandb_group: str | None = option(None, "Group at the tracker.", parse=str)
+    wandb_tags: tuple[str, ...] = option(tuple, "Tags at the tracker.", flags=("-tags",), many=True)
     trust: bool = option(False, "With -i, load objects that can only be read by running code from their files.")
     progress: bool = option(False, "Show a progress bar.", flags=("-P",))
 
@@ -115,6 +138,7 @@ class Experiment:
         :raises ConfigurationError: if a field is of another type than it says
         """
         check_settings(self)
+        object.__setattr__(self, "track", _tracker(self.track))
         object.__setattr__(self, "hyperparams", by_name(self.hyperparams))
 
     def run(self, trial: Trial | None = None) -> TrainingResult:

@@ -1,37 +1,15 @@
-"""Trackers: TensorBoard, and Weights & Biases, which reads the files of TensorBoard."""
+"""What a training shows in its TensorBoard log, and the name of a tracked run."""
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import MissingPackageError
-
 VIDEO_TAG = "evaluation/video"
-WANDB_TAG = "evaluation/episode"
+TRACKER_TAG = "evaluation/episode"
 """Another one, since Weights & Biases takes the images of TensorBoard over under their own."""
-
-
-def start_wandb(name: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """
-    Begin a run at Weights & Biases, which then follows the TensorBoard log.
-
-    :param name: the run's name
-    :param settings: ``project``, ``entity``, ``group`` and ``tags``
-    :param config: what to store with it
-    :return: the run; ``finish(exit_code)`` ends it
-    :raises MissingPackageError: if wandb is not installed
-    """
-    try:
-        import wandb
-    except ImportError:
-        raise MissingPackageError("--track", "wandb", "wandb") from None
-    return wandb.init(
-        name=name, config=dict(config), sync_tensorboard=True, monitor_gym=False, save_code=False, **settings
-    )
 
 
 def show_in_tensorboard(logger: Any, gif: Path, steps: int) -> None:
@@ -56,18 +34,6 @@ def show_in_tensorboard(logger: Any, gif: Path, steps: int) -> None:
             file = output.writer._get_file_writer()
             file.add_summary(Summary(value=[Summary.Value(tag=VIDEO_TAG, image=image)]), steps)
             file.flush()
-
-
-def show_in_wandb(tracker: Any, video: Path, steps: int) -> None:
-    """
-    Show a video at Weights & Biases.
-
-    :param tracker: as of :func:`start_wandb`
-    :param steps: of the training, on the axis of the TensorBoard log
-    """
-    import wandb
-
-    tracker.log({WANDB_TAG: wandb.Video(str(video), format=video.suffix[1:]), "global_step": steps})
 
 
 def run_name(env_id: str, algorithm: str, seed: int) -> str:

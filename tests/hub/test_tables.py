@@ -165,6 +165,23 @@ def test_what_students_wrote_in_other_ways_is_read(name: str, tmp_path: Path) ->
     assert type(model.hyperparameters["max_steps"]) is int
 
 
+@pytest.mark.parametrize(("seeds", "asked"), [([16, 54, 165], None), ([16, 54, 165, 177], 2), ([], 7)])
+def test_the_course_scores_as_many_episodes_as_the_card(
+    seeds: list[int], asked: int | None, people: HubServer, command: Command
+) -> None:
+    trained(Path("logs"), "Taxi-v4", n_episodes=100, eval_seed=seeds)
+    flags = ["--algo", "q_learning", "--env", "Taxi-v4", "-f", "logs", "--no-upload", "--no-render"]
+    flags += [] if asked is None else ["--n-eval-episodes", str(asked)]
+    assert command(push_to_hub, *flags).code == 0
+    model = pickle.loads(Path("hub/q_learning-Taxi-v4/q-learning.pkl").read_bytes())
+    assert (model["n_eval_episodes"], model["eval_seed"]) == (asked or len(seeds), seeds)
+    numbers = model["max_steps"], model["n_eval_episodes"], model["qtable"], model["eval_seed"]
+    mean, _ = course_tables.evaluate_agent(gym.make("Taxi-v4"), *numbers)
+    results = json.loads(Path("hub/q_learning-Taxi-v4/results.json").read_text())
+    if asked is not None and seeds:
+        assert mean == results["mean_reward"]
+
+
 def test_tuples_go_there_and_back(people: HubServer, command: Command) -> None:
     run = trained(Path("logs"), "Blackjack-v1", n_episodes=200, n_eval_episodes=5)
     flags = ["--algo", "q_learning", "--env", "Blackjack-v1", "-f", "logs", "-orga", "ann", "--n-eval-episodes", "5"]
@@ -176,6 +193,20 @@ def test_tuples_go_there_and_back(people: HubServer, command: Command) -> None:
     back = load_agent(Path("again/q_learning/Blackjack-v1_1"))
     np.testing.assert_array_equal(back.agent.table.q, load_table(run.final_model).q)  # type: ignore[attr-defined]
     assert evaluate(back, n_episodes=3).episodes
+
+
+def test_the_card_counts_from_0_where_the_environment_does_not(command: Command) -> None:
+    trained(Path("logs"), "toy_envs:ToyShifted-v0", n_episodes=100)
+    flags = ["--algo", "q_learning", "--env", "toy_envs:ToyShifted-v0", "-f", "logs", "--no-upload", "--no-render"]
+    assert command(push_to_hub, *flags).code == 0
+    folder = Path("hub/q_learning-ToyShifted-v0")
+    usage = (folder / "README.md").read_text().split("```python\n")[1].partition("```")[0].split("\n", 1)[1]
+    given = {"gym": gym, "evaluate_agent": course_tables.evaluate_agent}
+    given["model"] = pickle.loads((folder / "q-learning.pkl").read_bytes())
+    exec(usage.replace("evaluate_agent(env", "score = evaluate_agent(env"), given)
+    results = json.loads((folder / "results.json").read_text())
+    assert given["score"] == (results["mean_reward"], results["std_reward"])
+    assert results["mean_reward"] > 0
 
 
 def test_a_pickle_is_never_run(people: HubServer, command: Command, tmp_path: Path) -> None:

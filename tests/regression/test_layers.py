@@ -34,6 +34,7 @@ LAYERS = (
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
 DISTRIBUTIONS = {
+    "mujoco_playground": "playground",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
@@ -42,6 +43,7 @@ DISTRIBUTIONS = {
     "panda_gym": "panda-gym",
     "highway_env": "highway-env",
     "sbx": "sbx-rl",
+    "mlflow": "mlflow-skinny",
 }
 
 

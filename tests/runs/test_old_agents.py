@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,8 @@ def test_a_run_is_found_by_the_id_of_today(tmp_path: Path, command: Any) -> None
     assert find_run(tmp_path / "logs", "ppo", "LunarLander-v3", 7).path == seventh
     with pytest.raises(NotFoundError, match="There are: 1, 7"):
         find_run(tmp_path / "logs", "ppo", "LunarLander-v3", 3)
+    shutil.rmtree(seventh)
+    assert find_run(tmp_path / "logs", "ppo", "LunarLander-v2").env_name == "LunarLander-v3"
 
 
 def test_a_model_in_the_folder_of_another_algorithm_is_refused(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from rl_experiments import Experiment, Run, enjoy, evaluate, load_agent, train
-from rl_experiments.algorithms.tabular.table import load_table
+from rl_experiments.algorithms.tabular.table import Table, load_table
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import ConfigurationError
+from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import RunRecord, checkpoints
 from rl_experiments.training.resuming import resume_run
+from rl_experiments.training.tables.evaluating import TableEvaluations
 from tests.helpers import course_tables
 from tests.helpers.commands import CommandResult
 from tests.helpers.resuming import as_killed_after
@@ -200,6 +202,28 @@ def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
         tmp_path / "whole", seed=3, eval_freq=-1, n_timesteps=60_000, hyperparams={"compiled": False}
     ).run()
     np.testing.assert_array_equal(load_table(resumed.final_model).values, whole.model.values)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_signal_within_an_evaluation_costs_nothing(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plays, play = iter(range(100)), TableEvaluations.play
+
+    def interrupted(self: TableEvaluations, table: Table) -> Evaluation:
+        if next(plays) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return play(self, table)
+
+    wish = {"hyperparams": {"n_episodes": 300, "compiled": False}, "eval_freq": 1000, "n_timesteps": 2500}
+    whole = experiment(tmp_path / "whole", **wish).run().run
+    monkeypatch.setattr(TableEvaluations, "play", interrupted)
+    cut = experiment(tmp_path / "cut", **wish).run()
+    ended = number == 3  # within the comparison with value iteration, when nothing is left to learn
+    assert (cut.status, RunRecord.read(cut.run).get("optimal_score")) == ("finished" if ended else "interrupted", None)
+    if not ended:
+        resume_run(cut.run.path)
+    assert outcome(cut.run) == outcome(whole)
 
 
 def test_a_signal_ends_it_with_everything_saved(tmp_path: Path) -> None:

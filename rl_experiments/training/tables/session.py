@@ -20,6 +20,7 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.training.due import Due
 from rl_experiments.training.early_stopping import StoppingRules
 from rl_experiments.training.run_files import (
     TrainingResult,
@@ -29,7 +30,7 @@ from rl_experiments.training.run_files import (
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
-from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
+from rl_experiments.training.tables.checkpointing import TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
 from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner
@@ -186,15 +187,11 @@ class TableTraining:
 
     def _advance(self) -> None:
         """To the next evaluation or model, or until a checkpoint is due."""
-        dues = (*self._dues.values(), self._video_due)
-        following = [due.next for due in dues if due.next is not None]
-        if self._milestones is not None:
-            following.append(self._learner.steps + self._milestones.moment)
         assert self._log is not None
-        self._log.add(self._learner.advance(min(following, default=sys.maxsize)))
+        if not self._dues["evaluation"].is_due(self._learner.steps):  # it is, where a signal had ended the evaluation
+            self._log.add(self._learner.advance(self._next_stop()))
         steps = self._learner.steps
         if self._dues["evaluation"].is_due(steps):
-            self._dues["evaluation"].last = steps
             self._evaluate()
         if self._milestones is not None and self._milestones.is_due(self._learner.episode, steps):
             self._evaluate()
@@ -206,6 +203,13 @@ class TableTraining:
             self._write_checkpoint()
         if self._videos is not None:
             self._record_video(self._videos, steps)
+
+    def _next_stop(self) -> int:
+        """:return: steps at which something is due next"""
+        following = [due.next for due in (*self._dues.values(), self._video_due) if due.next is not None]
+        if self._milestones is not None:
+            following.append(self._learner.steps + self._milestones.moment)
+        return min(following, default=sys.maxsize)
 
     def _start_videos(self) -> TrainingVideos | None:
         experiment, seeds = self.experiment, self._settings.eval_seed
@@ -234,6 +238,7 @@ class TableTraining:
         result = self._evaluations.evaluate(table, steps)
         if result is None:
             return
+        self._dues["evaluation"].last = steps
         self._stopping.hear(result)
         if self._milestones is not None:
             self._milestones.hear(steps, result)
@@ -246,7 +251,6 @@ class TableTraining:
 
     def _evaluate_at_the_end(self) -> None:
         if not self._evaluations.timesteps or self._evaluations.timesteps[-1] != self._learner.steps:
-            self._dues["evaluation"].last = self._learner.steps
             self._evaluate()
 
     def _write_results(self) -> None:
@@ -313,7 +317,8 @@ class TableTraining:
         }
         if self._evaluations.evaluations:
             played = self._evaluations.play(_table_of(optimum.actions, table))
-            found["optimal_score"] = [played.mean_reward, played.std_reward]
+            if len(played.episodes) == self._evaluations.n_episodes:  # fewer after a signal
+                found["optimal_score"] = [played.mean_reward, played.std_reward]
         return found
 
     def _tell(self, status: str, reason: str | None) -> None:

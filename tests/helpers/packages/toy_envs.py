@@ -253,6 +253,28 @@ class OnlyHere(Line):
         super().__init__(**kwargs)
 
 
+class Shifted(Line):
+    """A walk on the whole numbers from -3 to 3, by actions 1 and 2; the reward is where it is."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.observation_space = spaces.Discrete(7, start=-3)
+        self.action_space = spaces.Discrete(2, start=1)
+        self.place = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.place = 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.place = max(-3, min(3, self.place + {1: -1, 2: 1}[int(action)]))
+        _, _, terminated, truncated, info = super().step(action)
+        return self.place, float(self.place), terminated, truncated, info
+
+    def _observation(self) -> Any:
+        return self.place
+
+
 class AddsOne(gym.ObservationWrapper):
     """A wrapper of the user's own."""
 
@@ -279,6 +301,7 @@ for _class in (
     Endless,
     Invisible,
     OnlyHere,
+    Shifted,
     Fades,
     Fate,
     Restless,

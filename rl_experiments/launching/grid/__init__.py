@@ -1,0 +1,1 @@
+"""Grids: algorithms, environments and seeds, one ordinary run for each combination."""
