@@ -1,0 +1,117 @@
+"""
+What the manual says that the package knows itself: a hook of MkDocs, which mkdocs.yml names.
+
+``mkdocs build`` and ``mkdocs serve`` call it. A comment ``<!-- flags: COMMAND -->`` in a page becomes the flags of the
+command's parser, and each algorithm of the registry gets a page: its YAML, and the learning curve in
+``docs/algorithms/curves/`` with the commands that made it (``docs/algorithms/curves.yml``). Nothing of it is committed, so nothing of
+it can be out of date. It needs PyYAML, which MkDocs brings, and no dependency of the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import yaml  # noqa: E402
+
+from rl_experiments.__main__ import _MODULES, COMMANDS  # noqa: E402
+from rl_experiments.algorithms.registry import Algorithm, algorithm_names, get_algorithm  # noqa: E402
+
+CURVES = ROOT / "docs" / "algorithms" / "curves"
+_FLAGS = re.compile(r"<!-- flags: (\w+) -->")
+_OUT_OF_DOCS = re.compile(r"\]\(((?:\.\./)+)(?=(?:hyperparams|scripts|rl_experiments)/)")
+
+
+def parsers_of(command: str) -> list[argparse.ArgumentParser]:
+    """:return: the parser of a command, or those of its subcommands"""
+    if command not in COMMANDS:
+        raise KeyError(f"docs name a command '{command}', which there is not")
+    module = importlib.import_module(f"rl_experiments.{_MODULES.get(command, command)}")
+    return [make() for make, _ in module.PARSERS.values()] if hasattr(module, "PARSERS") else [module.build_parser()]
+
+
+def flags_of(command: str) -> str:
+    """:return: what ``--help`` says, as tables in Markdown"""
+    parts = []
+    for parser in parsers_of(command):
+        parts += [f"### `{parser.prog}`", parser.description or ""]
+        for group in parser._action_groups:
+            actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
+            if actions:
+                parts += [f"**{str(group.title).capitalize()}**", _table(parser, actions)]
+    return "\n\n".join(parts)
+
+
+def _table(parser: argparse.ArgumentParser, actions: list[argparse.Action]) -> str:
+    formatter: Any = parser._get_formatter()
+    rows = ["| flag | |", "| --- | --- |"]
+    for action in actions:
+        flag = formatter._format_action_invocation(action)
+        rows.append(f"| `{_cell(flag)}` | {_cell(html.escape(formatter._expand_help(action), quote=False))} |")
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*" if "`" not in text else "*")
+
+
+def page_of(name: str) -> str:
+    """:return: the page of an algorithm, in Markdown"""
+    algorithm = get_algorithm(name)
+    return "\n".join([f"# {name}", "", *_facts(algorithm), *_curve(name), *_configuration(name)])
+
+
+def _facts(algorithm: Algorithm) -> list[str]:
+    kinds = ", ".join(sorted(algorithm.action_spaces))
+    return [f"{algorithm.summary}.", "", f"Class: `{algorithm.class_path}`. Actions: {kinds}.", ""]
+
+
+def curves() -> dict[str, dict[str, Any]]:
+    """:return: for each algorithm that has a curve, the commands that made it and what it shows"""
+    content: dict[str, dict[str, Any]] = yaml.safe_load((CURVES.parent / "curves.yml").read_text())
+    return content
+
+
+def _curve(name: str) -> list[str]:
+    if name not in curves():
+        return []
+    curve = curves()[name]
+    return [
+        "## A measured curve",
+        "",
+        f"![{name} on {curve['env']}](curves/{name}.svg)",
+        "",
+        curve["says"],
+        "",
+        "```bash",
+        *curve["commands"],
+        "```",
+        "",
+    ]
+
+
+def _configuration(name: str) -> list[str]:
+    path = f"hyperparams/{name}.yml"
+    return [f"## {path}", "", "````yaml", (ROOT / path).read_text().rstrip(), "````", ""]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages of the algorithms."""
+    from mkdocs.structure.files import File
+
+    for name in algorithm_names():
+        files.append(File.generated(config, f"algorithms/{name}.md", content=page_of(name)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the flags in."""
+    return _FLAGS.sub(lambda match: flags_of(match[1]), markdown)
