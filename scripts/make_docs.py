@@ -3,8 +3,8 @@ What the manual says that the package knows itself: a hook of MkDocs, which mkdo
 
 ``mkdocs build`` and ``mkdocs serve`` call it. A comment ``<!-- flags: COMMAND -->`` in a page becomes the flags of the
 command's parser, and each algorithm of the registry gets a page: its YAML, and the learning curve in
-``docs/algorithms/curves/`` with the commands that made it (``docs/algorithms/curves.yml``). Nothing of it is committed, so nothing of
-it can be out of date. It needs PyYAML, which MkDocs brings, and no dependency of the package.
+``docs/algorithms/curves/`` with the commands that made it (``docs/algorithms/curves.yml``). None of these pages is
+committed, so none can be out of date. It needs PyYAML, which MkDocs brings, and no dependency of the package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from rl_experiments.algorithms.registry import Algorithm, algorithm_names, get_a
 
 CURVES = ROOT / "docs" / "algorithms" / "curves"
 _FLAGS = re.compile(r"<!-- flags: (\w+) -->")
-_OUT_OF_DOCS = re.compile(r"\]\(((?:\.\./)+)(?=(?:hyperparams|scripts|rl_experiments)/)")
 
 
 def parsers_of(command: str) -> list[argparse.ArgumentParser]:
@@ -81,9 +80,9 @@ def curves() -> dict[str, dict[str, Any]]:
 
 
 def _curve(name: str) -> list[str]:
-    if name not in curves():
+    curve = curves().get(name)
+    if curve is None:
         return []
-    curve = curves()[name]
     return [
         "## A measured curve",
         "",
@@ -92,15 +91,18 @@ def _curve(name: str) -> list[str]:
         curve["says"],
         "",
         "```bash",
-        *curve["commands"],
+        f"rl-experiments {curve['grid']}",
+        f"rl-experiments {curve['plot']}",
         "```",
         "",
     ]
 
 
 def _configuration(name: str) -> list[str]:
-    path = f"hyperparams/{name}.yml"
-    return [f"## {path}", "", "````yaml", (ROOT / path).read_text().rstrip(), "````", ""]
+    """The hyperparameters, and what a study samples."""
+    files = [path for path in (f"hyperparams/{name}.yml", f"hyperparams/search/{name}.yml") if (ROOT / path).is_file()]
+    blocks = [[f"## `{path}`", "", "````yaml", (ROOT / path).read_text().rstrip(), "````", ""] for path in files]
+    return [line for block in blocks for line in block]
 
 
 def on_files(files: Any, config: Any) -> Any:
