@@ -2,9 +2,10 @@
 What the manual says that the package knows itself: a hook of MkDocs, which mkdocs.yml names.
 
 ``mkdocs build`` and ``mkdocs serve`` call it. A comment ``<!-- flags: COMMAND -->`` in a page becomes the flags of the
-command's parser, and each algorithm of the registry gets a page: its YAML, and the learning curve in
-``docs/algorithms/curves/`` with the commands that made it (``docs/algorithms/curves.yml``). None of these pages is
-committed, so none can be out of date. It needs PyYAML, which MkDocs brings, and no dependency of the package.
+command's parser, ``<!-- readme: TITLE -->`` a section of the README, and each algorithm of the registry gets a page: its
+YAML, and the learning curve in ``docs/algorithms/curves/`` with the commands that made it
+(``docs/algorithms/curves.yml``). None of this is committed twice, so none can be out of date. It needs PyYAML, which
+MkDocs brings, and no dependency of the package.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rl_experiments.algorithms.registry import Algorithm, algorithm_names, get_a
 
 CURVES = ROOT / "docs" / "algorithms" / "curves"
 _FLAGS = re.compile(r"<!-- flags: (\w+) -->")
+_SECTION = re.compile(r"<!-- readme: ([\w ]+) -->")
 
 
 def parsers_of(command: str) -> list[argparse.ArgumentParser]:
@@ -105,6 +107,13 @@ def _configuration(name: str) -> list[str]:
     return [line for block in blocks for line in block]
 
 
+def on_config(config: Any) -> Any:
+    """Put the pages of the algorithms into the menu."""
+    (menu,) = (part["Algorithms"] for part in config.nav if isinstance(part, dict) and "Algorithms" in part)
+    menu += [page for name in algorithm_names() if (page := f"algorithms/{name}.md") not in menu]
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages of the algorithms."""
     from mkdocs.structure.files import File
@@ -114,6 +123,17 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the flags in."""
+def section_of_readme(title: str, depth: int) -> str:
+    """
+    :param depth: of folders in which the page is that shows it
+    :return: a section, with links that are right there
+    """
+    _, _, rest = (ROOT / "README.md").read_text().partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0].strip().replace("](docs/", f"]({'../' * depth}")
+
+
+def on_page_markdown(markdown: str, page: Any = None, **_: Any) -> str:
+    """Put in flags and sections."""
+    depth = page.file.src_uri.count("/") if page else 1
+    markdown = _SECTION.sub(lambda match: section_of_readme(match[1], depth), markdown)
     return _FLAGS.sub(lambda match: flags_of(match[1]), markdown)
