@@ -2,8 +2,8 @@
 What the manual says that the package knows itself: a hook of MkDocs, which mkdocs.yml names.
 
 ``mkdocs build`` and ``mkdocs serve`` call it. A comment ``<!-- flags: COMMAND -->`` in a page becomes the flags of the
-command's parser, ``<!-- readme: TITLE -->`` a section of the README, and each algorithm of the registry gets a page: its
-YAML, and the learning curve in ``docs/algorithms/curves/`` with the commands that made it
+command's parser, ``<!-- readme: TITLE -->`` a section of the README, and each algorithm of the registry gets a page:
+its YAML, and the learning curve in ``docs/algorithms/curves/`` with the commands that made it
 (``docs/algorithms/curves.yml``). None of this is committed twice, so none can be out of date. It needs PyYAML, which
 MkDocs brings, and no dependency of the package.
 """
