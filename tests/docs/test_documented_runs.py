@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.conftest import ROOT
 from tests.helpers.commands import CommandResult, run_module
 from tests.helpers.documented import Shown, put_files_of, shown_commands
 from tests.helpers.hub_server import HubServer
-from tests.helpers.made_runs import made_grid
+from tests.helpers.made_runs import made_grid, made_run
 from tests.helpers.resuming import as_killed_after
 from tests.helpers.tiny import TINY, tiny_experiment
 
@@ -127,29 +126,23 @@ class Scene:
             words = ("--algo", algo, "--env", env, "--gym-packages", "my_package", "-f", folder)
             self._must("train", *words, *_small(Shown("train", words, "")))
         elif algo in TINY:
-            tiny_experiment(algo, env, self.folder / folder, save_freq=100).run()
+            tiny_experiment(algo, env, self.folder / folder, eval_freq=100, save_freq=100).run()
         else:
             self._must("train", "--algo", algo, "--env", env, "-f", folder, "-n", "2000")
 
     def _fill(self, shown: Shown) -> None:
         """Runs to read: made ones where none is played."""
-        folder = shown.value("-f", "--folder", "--log-dir", "--log-folder") or shown.words[0]
+        named = shown.value("-f", "--folder", "--log-dir", "--log-folder")
         if shown.command == "benchmark":
-            self._train("ppo", "CartPole-v1", folder)
+            self._train("ppo", "CartPole-v1", named or "logs")
             return
-        root = self.folder / ("logs" if shown.words[0] == "compare" else folder)
-        made_grid(root, ["ppo", "a2c"], ["CartPole-v1", "PongNoFrameskip-v4"], n_seeds=3)
-        for record in root.rglob("run.json"):
-            self._with_hyperparameters(record)
+        for folder in [named] if named else [word for word in shown.words if word.endswith("/")] or ["logs"]:
+            made_grid(self.folder / folder, ["ppo", "a2c"], ["CartPole-v1", "PongNoFrameskip-v4"], n_seeds=3)
+        if shown.words[0] == "train":
+            made_run(self.folder / "logs", "ppo", "CartPole-v1", 9, range(10), episodes=120, steps=12_000)
         if shown.words[0] == "compare":
             words = ("-a", "ppo", "a2c", "-e", "CartPole", "-f", "logs/", "-o", "results", "--save", "plots/")
             self._must("plot", "evaluations", *words)
-
-    @staticmethod
-    def _with_hyperparameters(record: Path) -> None:
-        content = json.loads(record.read_text())
-        content["hyperparameters"] = {"gamma": {"value": 0.99, "origin": "the test"}}
-        record.write_text(json.dumps(content))
 
     def _publish(self, shown: Shown) -> None:
         algo, env = shown.value("--algo"), shown.value("--env")
