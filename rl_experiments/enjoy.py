@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
+from rl_experiments.cli.looks import add_look_flags, chosen_look
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1
 from rl_experiments.cli.recordings import check_folder, name_prefix, videos_of
 from rl_experiments.cli.recordings import summary as describe
+from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.files import check_can_write, write_text
 from rl_experiments.core.interruption import ended_by_signals
 
@@ -54,6 +56,11 @@ def build_parser() -> Parser:
         help="Make a video of what is played, in place of a window: into this folder (default: <run>/videos), or this"
         " .mp4, .webm or .gif file.",
     )
+    parser.add_ours(
+        "--overlay", action="store_true", help="In the video: step, reward, return and action below each picture."
+    )
+    add_look_flags(parser)
+    parser.add_check(_check_pictures)
     parser.add_ours(
         "--json", metavar="FILE", help="Write returns and lengths of all episodes to this file; - is the output."
     )
@@ -107,17 +114,24 @@ def _camera(options: argparse.Namespace, agent: LoadedAgent) -> VideoCamera:
     from rl_experiments.recording.filming import check_drawing
     from rl_experiments.recording.watching import VideoCamera
 
-    check_drawing(agent)
+    look = chosen_look(options)
+    check_drawing(agent, look)
     path = Path(options.record)
     if path.suffix not in FORMATS:
         played = f"episodes-1-to-{options.n_episodes}" if options.n_episodes else f"step-0-to-step-{_n_steps(options)}"
         folder = path if options.record else videos_of(agent.run.path)
         path = folder / f"{name_prefix(options, agent)}-{played}.mp4"
-    return VideoCamera(path, options.n_envs, options.n_episodes)
+    return VideoCamera(path, options.n_envs, options.n_episodes, options.overlay, look)
 
 
 def _n_steps(options: argparse.Namespace) -> int | None:
     return options.n_timesteps if options.n_timesteps is not None or options.n_episodes else 1000
+
+
+def _check_pictures(options: argparse.Namespace) -> None:
+    looks = (options.size, options.width, options.height, options.quality)
+    if options.record is None and (options.overlay or looks != (1, None, None, None)):
+        raise ConfigurationError("--overlay, --size, --width, --height and --quality are of a video: give --record")
 
 
 def _check_targets(options: argparse.Namespace) -> None:

@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Loading {agent.saved.path}")
     if options.n_envs > 1 and not _plays_several(options):
         print(f"--n-envs {options.n_envs}: {_ONE_ENVIRONMENT}", file=sys.stderr)
+    failed = False
     for recording in record_videos(
         agent,
         _folder(options, agent),
@@ -112,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if options.verbose > 0:
             print(summary(recording))
-    return 0
+        failed = failed or bool(recording.failure)
+    return 1 if failed else 0
 
 
 def _folder(options: argparse.Namespace, agent: LoadedAgent) -> Path:

@@ -32,6 +32,8 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=True,
         )
+        for parse in (int, float):
+            self.register("type", parse, typed(parse))
         self._ours: set[str] = set()
         self._checks: list[Callable[[argparse.Namespace], object]] = []
 

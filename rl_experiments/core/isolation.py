@@ -37,6 +37,7 @@ class Parent(Protocol):
 _LONGEST_SILENCE = 0.1
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_WITH_THE_DEAD = 5.0
+_here_is_isolated = False
 
 
 class IsolatedError(RLExperimentsError):
@@ -46,6 +47,11 @@ class IsolatedError(RLExperimentsError):
 def can_isolate() -> bool:
     """Whether this system forks safely: macOS and Windows do not."""
     return sys.platform == "linux"
+
+
+def is_isolated() -> bool:
+    """Whether this process runs such a function: its crash takes nothing along."""
+    return _here_is_isolated
 
 
 def run_isolated(
@@ -192,6 +198,8 @@ class _ParentProcess:
 
 
 def _child(function: Callable[[Parent], Any], receiver: Connection, sender: Connection, n_threads: int) -> None:
+    global _here_is_isolated
+    _here_is_isolated = True
     end_with_parent()
     receiver.close()
     if hasattr(os, "setpgid"):

@@ -114,7 +114,7 @@ def make_envs(
     n_envs: int,
     seed: int | None,
     *,
-    vec_env: str = "dummy",
+    vec_env: str | Callable[[list[Callable[[], gym.Env]]], VecEnv] = "dummy",
     monitor_folder: Path | None = None,
     training: bool = False,
     outermost: Callable[[gym.Env], gym.Env] | None = None,
@@ -124,7 +124,7 @@ def make_envs(
 
     :param n_envs: number of environments; the i-th gets ``seed + i``
     :param seed: seed of the first, or None
-    :param vec_env: ``dummy`` (one process) or ``subproc`` (one process each)
+    :param vec_env: ``dummy`` (one process), ``subproc`` (one process each), or what makes the vector
     :param monitor_folder: where ``<i>.monitor.csv`` go, or None for none
     :param training: whether VecNormalize updates its statistics and normalises rewards
     :param outermost: a last wrapper around each single environment
@@ -140,7 +140,7 @@ def make_envs(
             seed=seed,
             monitor_dir=str(monitor_folder) if monitor_folder else None,
             wrapper_class=maker.wrap,
-            vec_env_cls=_class_of(vec_env),
+            vec_env_cls=_class_of(vec_env) if isinstance(vec_env, str) else vec_env,  # type: ignore[arg-type]
             monitor_kwargs=kwargs,
         )
     except (TypeError, AssertionError, ValueError) as error:

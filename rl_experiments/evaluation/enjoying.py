@@ -34,6 +34,10 @@ class Camera(Protocol):
         """:param env: the next environment, with all of its wrappers"""
         ...
 
+    def vector(self, makers: list[Callable[[], gym.Env]]) -> VecEnv:
+        """:return: all environments together"""
+        ...
+
     def begin(self, env: VecEnv) -> None:
         """:param env: all environments, before they are played"""
         ...
@@ -69,7 +73,7 @@ def watch(
     :param render: open a window; where that is not possible it is said once, and the agent acts all the same
     :param norm_reward: leave rewards normalised, where the run normalised them
     :param monitor_folder: where to write an episode log for each environment
-    :param camera: records, in place of the window; all environments are then in this process
+    :param camera: records, in place of the window; all environments are then in one process
     :param announce: called after each step
     :param say: takes what the user should know
     """
@@ -158,6 +162,7 @@ def _open_before(
         camera.recipe(without_window(recipe)),
         n_envs,
         seed,
+        vec_env=camera.vector,
         monitor_folder=monitor_folder,
         outermost=lambda env: camera.wrap(begin(env) if begin else env),
     )

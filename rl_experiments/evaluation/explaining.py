@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
+from rl_experiments.core.isolation import IsolatedError
 from rl_experiments.evaluation.playing import Game
 from rl_experiments.evaluation.statistics import Evaluation
 
@@ -52,6 +53,10 @@ def play_to_the_end(game: Game, env_id: str) -> Evaluation:
         return game.play()
     except KeyboardInterrupt as stop:
         raise PlayStopped(game.so_far(), getattr(stop, "exit_code", 130)) from None
+    except IsolatedError as error:  # the environment's process is gone
+        failure = PlayingError(f"{env_id}: {game.doing}: {error}", game.so_far())
+        failure.exit_code = 1
+        raise failure from error
     except RLExperimentsError:
         raise
     except Exception as error:  # environments raise anything

@@ -16,7 +16,7 @@ from rl_experiments.hub.guarding import INTERRUPTION, Guard
 from rl_experiments.hub.manifest import DONE, SKIPPED, Manifest, fingerprint
 from rl_experiments.hub.publication import Wishes
 from rl_experiments.hub.scrubbing import without_render_mode
-from rl_experiments.recording import record, try_frame
+from rl_experiments.recording import RecordingError, record, try_frame
 from rl_experiments.recording.video import playable_path
 
 
@@ -142,7 +142,7 @@ class Stages:
         self._say(f"Recording at most {wishes.video_length} steps")
 
         def work(beat: Beat) -> Path:
-            return record(
+            recording = record(
                 self._agent,
                 self._bundle.folder / REPLAY,
                 n_steps=wishes.video_length,
@@ -150,7 +150,11 @@ class Stages:
                 seed=wishes.seed,
                 deterministic=wishes.deterministic,
                 on_progress=beat,
-            ).path
+            )
+            if recording.failure:  # half a video would look like all that the agent can do
+                recording.path.unlink()
+                raise RecordingError(recording.failure)
+            return recording.path
 
         replay, reason = self._guard.isolated(work, wishes.video_length, "recording", "step")
         self._bundle.remove_leftovers()

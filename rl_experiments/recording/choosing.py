@@ -114,7 +114,7 @@ class Contest:
         with _scratch(folder) as scratch:
             tally = Tally()
             recording = self._shoot(scratch, name, wanted.seed, tally.add)
-            if tally.take(wanted.number, wanted.seed) == wanted:
+            if recording.failure or tally.take(wanted.number, wanted.seed) == wanted:
                 return _placed(recording, folder, _note(wanted, count, sign))
         return self._record_all(folder, name, count, sign)
 
@@ -127,6 +127,9 @@ class Contest:
                 take = tally.take(index + 1, self._seed_of(index))
                 if best is None or _first_of([best[0], take], sign) is take:
                     best = take, recording
+                if recording.failure:  # the next would not be drawn either
+                    best = take, recording
+                    break
             assert best is not None
             return _placed(best[1], folder, _note(best[0], count, sign))
 
@@ -155,4 +158,4 @@ def _note(take: Take, count: int, sign: int) -> str:
 def _placed(recording: Recording | ImageSequence, folder: Path, note: str) -> Recording | ImageSequence:
     if isinstance(recording, Recording):
         return replace(recording, path=recording.path.replace(folder / recording.path.name), note=note)
-    return replace(recording, folder=place_folder(recording.folder, folder), note=note)
+    return replace(recording, folder=place_folder(recording.folder, folder, is_whole=recording.is_whole), note=note)

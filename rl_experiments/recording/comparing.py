@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError, Terminated
+from rl_experiments.core.errors import (
+    ConfigurationError,
+    MissingPackageError,
+    NotFoundError,
+    RLExperimentsError,
+    Terminated,
+)
 from rl_experiments.core.files import replacing
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.progress import progress_bar
-from rl_experiments.recording.composing import tiled
+from rl_experiments.envs import make_envs
+from rl_experiments.evaluation.evaluating import without_window
+from rl_experiments.recording.composing import columns_for, tiled
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.performing import Part, Performer
 from rl_experiments.recording.pictures import say_aside
@@ -52,7 +59,8 @@ def chosen_models(run: Run, asked: Sequence[str] = (), most: int = MOST_TILES) -
     """
     Choose the agents of a run that a video shows.
 
-    :param asked: steps of checkpoints, ``best`` and ``final``; if empty, all that there are
+    :param asked: steps of checkpoints, ``best`` and ``final``; if empty, all that there are, but of a run with models
+        of ``--save-freq`` not the checkpoints of nearly the same moments that it can be resumed from
     :param most: of so many at most; checkpoints between the first and the last are left out evenly
     :return: those that are shown in order, and those that are left out
     :raises NotFoundError: if one that is asked for is not there, or there are none
@@ -66,6 +74,8 @@ def chosen_models(run: Run, asked: Sequence[str] = (), most: int = MOST_TILES) -
             if name not in names:
                 raise NotFoundError(f"There is no model '{name}' in {run.path}. There are: {_some(there)}")
         there = [which for which in there if str(which) in asked]
+    elif kept := run.checkpoints():
+        there = [which for which in there if isinstance(which, str) or which in kept]
     ends = [which for which in there if isinstance(which, str)]
     steps = [which for which in there if isinstance(which, int)]
     room = most - len(ends)
@@ -130,6 +140,7 @@ def record_comparison(
             stack.callback(performers[-1].close)
         cast = _without_failed(performers, labels, tell)
         if not cast:
+            _name_what_is_missing(performers[0].part)
             raise RecordingError(f"No agent of {run.path} can be shown: {performers[0].failure}")
         rate = fps if fps is not None else next(iter(cast.values())).fps
         with replacing(final) as temporary, progress_bar(n_steps, "recording", "step", show_progress) as bar:
@@ -152,6 +163,16 @@ def record_comparison(
 
 def _say_nothing(text: str) -> None:
     """For all but one of those that would say the same."""
+
+
+def _name_what_is_missing(part: Part) -> None:
+    """:raises MissingPackageError: if it is a package that the environment needs"""
+    try:
+        make_envs(without_window(part.load().recipe), 1, 0).close()
+    except MissingPackageError:
+        raise
+    except Exception:  # named already, agent by agent
+        return
 
 
 def unused_path(path: Path) -> Path:
@@ -210,10 +231,7 @@ def _columns(performers: Sequence[Performer]) -> int:
     if count <= FEW:
         return count
     height, width = performers[0].shape[:2]
-    return min(
-        range(1, count + 1),
-        key=lambda columns: abs(math.log(columns * width / (math.ceil(count / columns) * height) / WIDE)),
-    )
+    return columns_for(count, width, height, WIDE)
 
 
 def _gif_of(video: Path, tell: Callable[[str], None]) -> Path | None:

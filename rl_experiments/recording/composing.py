@@ -58,15 +58,16 @@ def tiled(pictures: Sequence[np.ndarray], labels: Sequence[str] = (), columns: i
     height = max(picture.shape[0] for picture in pictures)
     width = max(picture.shape[1] for picture in pictures)
     width = max(width, NARROWEST) if labels else width
-    columns = min(columns or _squarest(len(pictures), width, height), len(pictures))
-    above = strip("", width).shape[0] if labels else 0
+    columns = min(columns or columns_for(len(pictures), width, height), len(pictures))
+    letters = max(width, columns * width * 2 // 5)  # they can still be read when the whole is made as small as a GIF
+    above = strip("", width, letters).shape[0] if labels else 0
     rows = math.ceil(len(pictures) / columns)
     cell_height, cell_width = above + height + _GAP, width + _GAP
     canvas = np.zeros((rows * cell_height - _GAP, columns * cell_width - _GAP, 3), np.uint8)
     for index, picture in enumerate(pictures):
         top, left = index // columns * cell_height, index % columns * cell_width
         if labels:
-            canvas[top : top + above, left : left + width] = strip(labels[index], width)
+            canvas[top : top + above, left : left + width] = strip(labels[index], width, letters)
         down = top + above + (height - picture.shape[0]) // 2
         across = left + (width - picture.shape[1]) // 2
         canvas[down : down + picture.shape[0], across : across + picture.shape[1]] = picture
@@ -87,15 +88,16 @@ def even(picture: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=512)
-def strip(text: str, width: int) -> np.ndarray:
+def strip(text: str, width: int, letters: int | None = None) -> np.ndarray:
     """
     :param text: parts between tabs stand in columns of the same width
     :param width: in pixels; with it grow the letters
-    :return: one line of text, shape (height, width, 3), uint8; its height depends on the width alone
+    :param letters: the width that they grow with, if it is another
+    :return: one line of text, shape (height, width, 3), uint8; its height depends on the widths alone
     """
     from PIL import Image, ImageDraw
 
-    font, height = _font(width)
+    font, height = _font(letters or width)
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     margin = max(2, height // 5)
@@ -140,10 +142,16 @@ def _at_least_wide(picture: np.ndarray) -> np.ndarray:
     return np.pad(picture, ((0, 0), (missing // 2, missing - missing // 2), (0, 0)))
 
 
-def _squarest(count: int, width: int, height: int) -> int:
-    """:return: the number of columns whose whole is nearest to a square"""
+def columns_for(count: int, width: int, height: int, shape: float = 1.0) -> int:
+    """
+    :param width: of one of so many pictures
+    :param shape: wished-for width of the whole for its height
+    :return: pictures in a row that come near to it, with few empty places
+    """
 
     def unevenness(columns: int) -> float:
-        return abs(math.log(columns * width / (math.ceil(count / columns) * height)))
+        rows = math.ceil(count / columns)
+        empty = 1 - count / (rows * columns)
+        return abs(math.log(columns * width / (rows * height) / shape)) + 1.5 * empty
 
     return min(range(1, count + 1), key=lambda columns: (unevenness(columns), -columns))

@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from rl_experiments.recording.composing import dimmed, tiled
+from rl_experiments.recording.pictures import PicturesEndedError
 from rl_experiments.recording.scene import Moment
-from rl_experiments.recording.video import FrameWriter, RecordingError, open_writer
+from rl_experiments.recording.video import FrameWriter, open_writer
 
 Decorate = Callable[[Moment], np.ndarray]
 
@@ -71,7 +72,7 @@ class Film:
             self.height, self.width = frame.shape[:2]
             self._writer = open_writer(self._path, (self.width, self.height), self._fps)
         if frame.shape[:2] != (self.height, self.width):
-            raise RecordingError(
+            raise PicturesEndedError(
                 f"pictures changed their size from {self.width}x{self.height} to {frame.shape[1]}x{frame.shape[0]}"
             )
         self._writer.write(frame)

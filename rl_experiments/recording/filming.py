@@ -126,6 +126,8 @@ class _Work:
                 )
             yield recording
             goes_on.or_raise()
+            if recording.failure:  # the next would not be drawn either
+                return
 
     def images(self) -> Iterator[ImageSequence]:
         wishes = self._wishes
@@ -149,7 +151,10 @@ class _Work:
             contest.play(max(wishes.best_of or 0, wishes.worst_of or 0))
             for word, count, sign in (("best", wishes.best_of, 1), ("worst", wishes.worst_of, -1)):
                 if count:
-                    yield contest.record(self._folder, self._named(f"{word}-of-{count}"), count, sign)
+                    recording = contest.record(self._folder, self._named(f"{word}-of-{count}"), count, sign)
+                    yield recording
+                    if recording.failure:
+                        return
 
     def _shoot(
         self, goes_on: _Signal, folder: Path, name: str, seed: int, on_moments: OnMoments

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TextIO
@@ -61,6 +61,27 @@ class Selection:
         return max(0, (last - self.first) // self.every + 1)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """
+    Which moments become images.
+
+    :param shares: for each environment how many of its episodes are wanted, or None for all
+    :param selection: which steps of them
+    """
+
+    shares: tuple[int | None, ...]
+    selection: Selection = field(default_factory=Selection)
+
+    def __call__(self, env_index: int, episode: int, step: int) -> bool:
+        return self.has(env_index, episode) and step in self.selection
+
+    def has(self, env_index: int, episode: int) -> bool:
+        """:return: whether this episode is wanted"""
+        share = self.shares[env_index]
+        return share is None or episode <= share
+
+
 class ImageFolder:
     """
     Writes the pictures of environments as PNG files, each as it is.
@@ -83,8 +104,10 @@ class ImageFolder:
         shares: Sequence[int | None] = (None,),
         across_episodes: bool = True,
     ) -> None:
-        self._parent, self._decorate, self._selection = parent, decorate, selection
-        self._shares = shares
+        self._parent, self._decorate = parent, decorate
+        self._is_alone = len(shares) == 1
+        self.wants = Wanted(tuple(shares), selection)
+        """Which moments become images."""
         self._across_episodes = across_episodes
         self._folder: Path | None = None
         self._number = 0
@@ -96,19 +119,11 @@ class ImageFolder:
 
     def add(self, moments: Sequence[Moment]) -> bool:
         for moment in moments:
-            if self._is_asked_for(moment.env_index, moment.episode):
+            if self.wants.has(moment.env_index, moment.episode):
                 self.complete = moment.done
             if self.wants(moment.env_index, moment.episode, moment.step):
                 self._write(moment)
         return self._across_episodes or not self.complete
-
-    def wants(self, env_index: int, episode: int, step: int) -> bool:
-        """:return: whether this moment becomes an image"""
-        return self._is_asked_for(env_index, episode) and step in self._selection
-
-    def _is_asked_for(self, env_index: int, episode: int) -> bool:
-        share = self._shares[env_index]
-        return share is None or episode <= share
 
     def require_space(self, moment: Moment, n_images: int) -> None:
         """
@@ -170,7 +185,7 @@ class ImageFolder:
 
     def _folder_of(self, env_index: int) -> Path:
         assert self._folder is not None
-        return self._folder if len(self._shares) == 1 else self._folder / f"env-{env_index}"
+        return self._folder if self._is_alone else self._folder / f"env-{env_index}"
 
     def _claimed(self) -> tuple[Path, int]:
         self._parent.mkdir(parents=True, exist_ok=True)
@@ -186,10 +201,10 @@ class ImageFolder:
             number += 1
 
 
-def place_folder(folder: Path, parent: Path, number: int = 1) -> Path:
+def place_folder(folder: Path, parent: Path, number: int = 1, is_whole: bool = True) -> Path:
     """:return: where the folder is now: ``frames`` in the parent, or the first that is free from this number on"""
     while True:
-        target = _named(parent, number)
+        target = _named(parent, number, "" if is_whole else _UNFINISHED)
         try:
             if not target.exists():
                 return folder.rename(target)

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_experiments.core.names import folder_name
+from rl_experiments.recording.apart import DistantVecEnv
 from rl_experiments.recording.composing import NARROWEST, characters_in, with_rows
 from rl_experiments.recording.scene import Moment
 
@@ -30,7 +31,8 @@ _LONGEST_FIELD, _LONGEST_NUMBER, _MOST_ROWS = 16, 6, 2
 
 def overlay_of(env: VecEnv) -> Callable[[Moment], np.ndarray]:
     """:return: what draws the bar for the moments of these environments"""
-    names = action_names(env)
+    vector = env.unwrapped
+    names = vector.inside(action_names) if isinstance(vector, DistantVecEnv) else action_names(env)
 
     def draw(moment: Moment) -> np.ndarray:
         return with_rows(moment.picture, rows_of(moment, env.action_space.shape or (), names))

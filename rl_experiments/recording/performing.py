@@ -53,6 +53,7 @@ class Performer:
     """
 
     def __init__(self, part: Part) -> None:
+        self.part = part
         context = multiprocessing.get_context("fork" if can_isolate() else "spawn")
         self._pictures, sender = context.Pipe(duplex=False)
         try:

@@ -126,6 +126,10 @@ class PicturesEndedError(RecordingError):
     """An environment that was drawn cannot be drawn any more; the message says why."""
 
 
+class LostError(PicturesEndedError, IsolatedError):
+    """The process of an environment that is recorded crashed or hangs; the message says which."""
+
+
 class PictureSource(Protocol):
     """Called for a picture of the present; whatever it gives is for :func:`as_picture`."""
 

@@ -18,6 +18,7 @@ from rl_experiments.evaluation.evaluating import recipe_of, seed_everything, wit
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.evaluation.playing import Step, play
 from rl_experiments.evaluation.statistics import Episode, Evaluation
+from rl_experiments.recording.apart import vector_of
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.overlay import overlay_of
@@ -28,7 +29,7 @@ from rl_experiments.recording.pictures import (
     prepare_for,
     say_aside,
 )
-from rl_experiments.recording.scene import Moment, Scene
+from rl_experiments.recording.scene import Moment, Scene, first_episodes
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
 MOST_TILES = 64
@@ -49,6 +50,8 @@ class Recording:
     :param complete: whether the last episode ended, and was not cut off at the longest length
     :param episodes: the episodes that ended in it
     :param note: what it was chosen for, if it was
+    :param failure: why it ends before its episode does: the environment could not be drawn any more, or its process
+        crashed or hung
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Recording:
     complete: bool
     episodes: tuple[Episode, ...] = ()
     note: str = ""
+    failure: str = ""
 
 
 def record(
@@ -114,9 +118,9 @@ def record(
             if grid is None:
                 film = Film(temporary, rate, decorate, across_episodes)
             else:
-                scene.wants = lambda env_index, episode, step: episode == 1
+                scene.wants = first_episodes
                 film = TiledFilm(temporary, rate, decorate, [f"seed {(seed + index) % 2**32}" for index in range(grid)])
-            with closing(film), ending_with_pictures(film, recipe, say):
+            with closing(film), ending_with_pictures(film, recipe, say) as ending:
                 played = act(
                     agent,
                     env,
@@ -132,7 +136,16 @@ def record(
                 )
     ended = played.episodes if played is not None else ()
     episodes = _first_of_each(ended) if grid is not None else ended
-    return Recording(final, film.n_frames, rate, film.width, film.height, film.complete, episodes)
+    return Recording(
+        final, film.n_frames, rate, film.width, film.height, film.complete, episodes, failure=ending.reason
+    )
+
+
+@dataclass
+class Ending:
+    """Why a film ends early, once that is known."""
+
+    reason: str = ""
 
 
 @contextmanager
@@ -140,7 +153,8 @@ def staged(
     agent: Agent, recipe: EnvironmentRecipe, scene: Scene, n_envs: int, seed: int, drawn: bool = True
 ) -> Iterator[VecEnv]:
     """
-    Environments that a scene watches, for as long as the block runs; random generators are seeded.
+    Environments that a scene watches, in a process of their own, for as long as the block runs; random generators are
+    seeded.
 
     :raises ConfigurationError: if they are none for this agent
     :raises RecordingError: for whatever renderers and environments raise
@@ -149,10 +163,12 @@ def staged(
         prepare_for(recipe)
     seed_everything(seed)
     recipe_here = picture_recipe(recipe, scene.look) if drawn else without_window(recipe)
-    env = make_envs(recipe_here, n_envs, seed, outermost=scene.wrap)
+    env = make_envs(recipe_here, n_envs, seed, vec_env=vector_of(scene), outermost=scene.wrap)
     try:
         check_spaces(agent, env, recipe.env_id)
         yield env
+    except PicturesEndedError as error:
+        raise RecordingError(f"{recipe.env_id} could not be recorded: {error}") from error
     except (RLExperimentsError, KeyboardInterrupt):
         raise
     except (Exception, SystemExit) as error:  # renderers raise anything, assertions included
@@ -214,13 +230,15 @@ def closing(film: Film) -> Iterator[None]:
 
 
 @contextmanager
-def ending_with_pictures(film: Film, recipe: EnvironmentRecipe, say: Callable[[str], None]) -> Iterator[None]:
+def ending_with_pictures(film: Film, recipe: EnvironmentRecipe, say: Callable[[str], None]) -> Iterator[Ending]:
     """Let a film end, and not fail, when its environment cannot be drawn any more."""
+    ending = Ending()
     try:
-        yield
+        yield ending
     except PicturesEndedError as error:
         if not film.n_frames:
             raise
+        ending.reason = str(error)
         say(f"{recipe.env_id} cannot be drawn any more ({error}): the video ends there")
 
 

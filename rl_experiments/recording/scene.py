@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -42,9 +42,42 @@ class Moment:
     action: Any = None
 
 
+@dataclass
+class News:
+    """
+    What a scene in another process has to tell.
+
+    :param moments: what happened
+    :param first: the first moment, told once, before anything is stepped
+    :param said: what the user should know
+    :param ended: why an environment cannot be drawn any more
+    """
+
+    moments: list[Moment] = field(default_factory=list)
+    first: Moment | None = None
+    said: list[str] = field(default_factory=list)
+    ended: str | None = None
+
+
+def everything(env_index: int, episode: int, step: int) -> bool:
+    """Each moment is wanted."""
+    return True
+
+
+def nothing(env_index: int, episode: int, step: int) -> bool:
+    """No moment is wanted any more."""
+    return False
+
+
+def first_episodes(env_index: int, episode: int, step: int) -> bool:
+    """The first episode of each environment is wanted."""
+    return episode == 1
+
+
 class Scene:
     """
-    Watches environments that are stepped together.
+    Watches environments that are stepped together, in this process or in another one
+    (:mod:`rl_experiments.recording.apart`).
 
     :param drawn: whether their pictures are wanted
     :param look: how their pictures look
@@ -56,11 +89,13 @@ class Scene:
         self.look, self._say = look, say
         self.on_first: Callable[[Moment], None] | None = None
         """Called with the first moment, before anything is stepped."""
-        self.wants: Callable[[int, int, int], bool] = lambda env_index, episode, step: True
-        """Which moments need a picture; the first one has one in any case."""
+        self.wants: Callable[[int, int, int], bool] = everything
+        """Which moments need a picture; the first one has one in any case. It must be possible to pickle it."""
         self.on_end: Callable[[PicturesEndedError], None] | None = None
         """Called when an environment cannot be drawn any more; if None, that is an error."""
         self._watchers: list[_Watcher] = []
+        self._heard: list[Moment] = []
+        self._news = News()
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """:param env: the next environment, with all of its wrappers"""
@@ -74,7 +109,41 @@ class Scene:
         :return: what happened since the last call, of each environment in order; the first moment of a further episode
             comes together with the one after it, so that a recording ends with the end of an episode
         """
-        return [moment for watcher in self._watchers for moment in watcher.take()]
+        heard, self._heard = self._heard, []
+        return heard + [moment for watcher in self._watchers for moment in watcher.take()]
+
+    def report(self) -> None:
+        """Collect what happens here for the scene of another process, which is told of it."""
+        self._say = lambda text: self._news.said.append(text)
+
+        def keep_first(moment: Moment) -> None:
+            self._news.first = moment
+
+        def keep_end(error: PicturesEndedError) -> None:
+            self._news.ended = str(error)
+
+        self.on_first, self.on_end = keep_first, keep_end
+
+    def news(self) -> News:
+        """:return: what was collected since the last call"""
+        news, self._news = self._news, News()
+        news.moments = self.take()
+        return news
+
+    def hear(self, news: News) -> None:
+        """
+        :param news: of a scene in another process
+        :raises PicturesEndedError: if an environment cannot be drawn any more, and nobody asked to be told
+        """
+        for text in news.said:
+            self._say(text)
+        if news.ended is not None:
+            if self.on_end is None:
+                raise PicturesEndedError(news.ended)
+            self.on_end(PicturesEndedError(news.ended))
+        if news.first is not None and self.on_first is not None:
+            self.on_first(news.first)
+        self._heard += news.moments
 
 
 class _Watcher(gym.Wrapper):

@@ -17,7 +17,7 @@ from rl_experiments.evaluation.statistics import Episode
 from rl_experiments.recording.images import ImageFolder, Selection
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import ATARI_HZ, PicturesEndedError, frames_per_second, say_aside
-from rl_experiments.recording.recorder import OnMoments, OnProgress, act, decoration, staged
+from rl_experiments.recording.recorder import Ending, OnMoments, OnProgress, act, decoration, staged
 from rl_experiments.recording.scene import Scene
 from rl_experiments.recording.video import RecordingError
 
@@ -37,6 +37,8 @@ class ImageSequence:
     :param is_whole: whether all was recorded that was asked for; if not, the folder's name ends in ``.partial``
     :param episodes: the episodes that ended
     :param note: what it was chosen for, if it was
+    :param failure: why it ends before its episode does: the environment could not be drawn any more, or its process
+        crashed or hung
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class ImageSequence:
     is_whole: bool
     episodes: tuple[Episode, ...] = ()
     note: str = ""
+    failure: str = ""
 
 
 def record_frames(
@@ -106,6 +109,7 @@ def record_frames(
         stopped = on_progress is not None and on_progress(number) is False
         return not stopped
 
+    failure = ""
     try:
         for index, part_seed in plan.parts():
             scene = Scene(look=look, say=say)
@@ -117,36 +121,49 @@ def record_frames(
                     scene.on_first = functools.partial(images.require_space, n_images=plan.most_images)
                 scene.wants = images.wants
                 images.first_episode = index + 1
-                played = act(
-                    agent,
-                    env,
-                    scene,
-                    images,
-                    plan.recipe,
-                    plan.n_steps,
-                    n_episodes if n_envs > 1 else None,
-                    deterministic,
-                    show_progress,
-                    goes_on,
-                    on_moments,
-                )
-            episodes += played.episodes
-            if stopped:
+                with _ending_with_pictures(images, plan.recipe, say) as ending:
+                    played = act(
+                        agent,
+                        env,
+                        scene,
+                        images,
+                        plan.recipe,
+                        plan.n_steps,
+                        n_episodes if n_envs > 1 else None,
+                        deterministic,
+                        show_progress,
+                        goes_on,
+                        on_moments,
+                    )
+                    episodes += played.episodes
+            if stopped or (failure := ending.reason):
                 break
-    except BaseException as error:
-        unfinished = None
+    except BaseException:
         if images is not None:
             with contextlib.suppress(Exception):  # what went wrong first is what counts
-                unfinished = images.finish(is_whole=False)
-        if isinstance(error, PicturesEndedError) and unfinished is not None:
-            why = f"{plan.recipe.env_id} cannot be drawn any more ({error})"
-            raise RecordingError(f"{why}: the images before that are in {unfinished}") from error
+                images.finish(is_whole=False)
         raise
     assert images is not None
-    kept = images.finish(is_whole=not stopped)
+    is_whole = not (stopped or failure)
+    kept = images.finish(is_whole)
     if kept is None:
         raise RecordingError(f"There is no image: no episode came to step {first}")
-    return ImageSequence(kept, images.n_frames, images.complete, not stopped, tuple(episodes))
+    return ImageSequence(kept, images.n_frames, images.complete, is_whole, tuple(episodes), failure=failure)
+
+
+@contextlib.contextmanager
+def _ending_with_pictures(
+    images: ImageFolder, recipe: EnvironmentRecipe, say: Callable[[str], None]
+) -> Iterator[Ending]:
+    """Keep the images that there are when an environment cannot be drawn any more."""
+    ending = Ending()
+    try:
+        yield ending
+    except PicturesEndedError as error:
+        if not images.n_frames:
+            raise
+        ending.reason = str(error)
+        say(f"{recipe.env_id} cannot be drawn any more ({error}): the images end there")
 
 
 class _Plan:

@@ -14,7 +14,10 @@ from rl_experiments.core.files import replacing
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.evaluation.playing import Step
 from rl_experiments.evaluation.statistics import Episode
+from rl_experiments.recording.apart import Makers, vector_of
 from rl_experiments.recording.film import Film
+from rl_experiments.recording.images import Wanted
+from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import (
     PicturesEndedError,
     frames_per_second,
@@ -23,7 +26,7 @@ from rl_experiments.recording.pictures import (
     say_aside,
 )
 from rl_experiments.recording.recorder import Recording, decoration
-from rl_experiments.recording.scene import Moment, Scene
+from rl_experiments.recording.scene import Moment, Scene, nothing
 from rl_experiments.recording.video import RecordingError, fastest, playable_path
 
 
@@ -38,6 +41,7 @@ class VideoCamera:
     :param n_envs: environments at once
     :param n_episodes: episodes that they share, or None if steps are played
     :param overlay: write step, reward, return and action below each picture
+    :param look: size and quality of the pictures; if None, those of the environment
     :param say: takes what the user should know
     """
 
@@ -47,13 +51,15 @@ class VideoCamera:
         n_envs: int = 1,
         n_episodes: int | None = None,
         overlay: bool = False,
+        look: Look | None = None,
         say: Callable[[str], None] = say_aside,
     ) -> None:
         stems = [path.stem] if n_envs == 1 else [f"{path.stem}-env-{index}" for index in range(n_envs)]
         self._paths = [playable_path(path.with_name(stem + path.suffix)) for stem in stems]
-        self._shares = [None if n_episodes is None else (n_episodes + index) // n_envs for index in range(n_envs)]
+        shares = [None if n_episodes is None else (n_episodes + index) // n_envs for index in range(n_envs)]
+        self._wants = Wanted(tuple(shares))
         self._overlay, self._say = overlay, say
-        self._scene = Scene(say=say)
+        self._scene = Scene(look=look, say=say)
         self._recipe: EnvironmentRecipe | None = None
         self._films: list[Film] = []
         self._places: list[ExitStack] = []
@@ -77,10 +83,13 @@ class VideoCamera:
     def recipe(self, recipe: EnvironmentRecipe) -> EnvironmentRecipe:
         self._recipe = recipe
         prepare_for(recipe)
-        return picture_recipe(recipe)
+        return picture_recipe(recipe, self._scene.look)
 
     def wrap(self, env: gym.Env) -> gym.Env:
         return self._scene.wrap(env)
+
+    def vector(self, makers: Makers) -> VecEnv:
+        return vector_of(self._scene)(makers)
 
     def begin(self, env: VecEnv) -> None:
         assert self._recipe is not None
@@ -100,22 +109,22 @@ class VideoCamera:
         if self.failure is None:
             try:
                 self._film(moments)
+            except PicturesEndedError as error:
+                self._end(error)
             except RecordingError as error:
                 self._fail(error)
 
     def _film(self, moments: Sequence[Moment]) -> None:
         for moment in moments:
-            if moment.picture.size and self._wants(moment.env_index, moment.episode, moment.step):
+            wanted = not self._has_ended and self._wants(moment.env_index, moment.episode, moment.step)
+            if moment.picture.size and wanted:
                 self._films[moment.env_index].add([moment])
-
-    def _wants(self, env_index: int, episode: int, step: int) -> bool:
-        share = self._shares[env_index]
-        return self.failure is None and not self._has_ended and (share is None or episode <= share)
 
     def _end(self, error: PicturesEndedError) -> None:
         if not self._has_ended:
             self._say(f"It cannot be drawn any more ({error}): the video ends there")
         self._has_ended = True
+        self._scene.wants = nothing
 
     def _finish(self, index: int, film: Film, place: ExitStack) -> None:
         if self.failure is None and film.n_frames:
@@ -135,4 +144,5 @@ class VideoCamera:
 
     def _fail(self, error: RecordingError) -> None:
         self.failure = error
+        self._scene.wants = nothing
         self._say(f"There will be no video: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from rl_experiments import EnvironmentRecipe, evaluate
 from rl_experiments.recording import record_videos
@@ -39,7 +40,12 @@ def test_the_best_and_the_worst_are_recorded_as_they_were_played(tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_an_environment_that_never_plays_the_same_again_is_recorded_while_it_plays(tmp_path: Path) -> None:
+def test_an_environment_that_never_plays_the_same_again_is_recorded_while_it_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "rl_experiments.recording.apart.can_isolate", lambda: False
+    )  # it counts its episodes in its process
     (best,) = _made(_recipe("ToyRestless-v0"), tmp_path, best_of=3)
     assert best.episodes[0].total_reward == _return(best.n_frames - 1)
     assert "number 3, seed 2" in best.note  # each episode is longer than the one before

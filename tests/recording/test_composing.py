@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rl_experiments.recording.composing import NARROWEST, dimmed, even, labelled, strip, tiled, with_rows
+from rl_experiments.recording.composing import NARROWEST, columns_for, dimmed, even, labelled, strip, tiled, with_rows
 
 RED = (40, 0, 0)
 TALL = np.full((210, 160, 3), RED, np.uint8)
@@ -63,3 +63,17 @@ def test_pictures_can_be_dimmed_and_made_even() -> None:
     assert (dimmed(TALL) == (20, 0, 0)).all()
     assert even(WIDE).shape == (22, 302, 3)
     assert even(TALL) is TALL
+
+
+def test_tiles_leave_few_places_empty() -> None:
+    """Four pictures of Atari stand two by two, nine of CartPole three by three."""
+    assert columns_for(4, 160, 258) == 2
+    assert columns_for(9, 600, 400, 16 / 9) == 3
+    assert columns_for(2, 480, 480) == 2
+
+
+def test_labels_grow_with_the_whole() -> None:
+    """So that they can be read when a video of many agents is made smaller."""
+    tile = np.zeros((400, 600, 3), np.uint8)
+    alone, row = tiled([tile], ["final"]), tiled([tile] * 4, ["final"] * 4, columns=4)
+    assert row.shape[0] - 400 > (alone.shape[0] - 400) * 1.2

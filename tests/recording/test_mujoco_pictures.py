@@ -193,6 +193,9 @@ def test_a_renderer_that_crashes_does_not_end_the_video(
             painters.append(self)
 
     monkeypatch.setattr(painter, "Painter", Watched)
+    monkeypatch.setattr(
+        "rl_experiments.recording.apart.can_isolate", lambda: False
+    )  # the process that draws is known here
     if not others:
         monkeypatch.setattr(graphics, "BACKENDS", (str(choose_graphics().backend),))
         graphics._choose.cache_clear()

@@ -42,6 +42,7 @@ def _goes_on(run: Path) -> dict[str, Any]:
     return dict(before)
 
 
+@pytest.mark.slow
 def test_mlflow_gets_numbers_and_hyperparameters_and_goes_on(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     run = _trained(tmp_path, "mlflow", wandb_project_name="mine", wandb_tags=("one", "two"))
