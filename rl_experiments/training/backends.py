@@ -15,6 +15,7 @@ from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.threads import ThreadChoice
 
 _CLASSES = {
+    "brax": "rl_experiments.training.brax.session.BraxTraining",
     "sb3": "rl_experiments.training.session.Training",
     "tabular": "rl_experiments.training.tables.session.TableTraining",
 }

@@ -278,7 +278,7 @@ def check_sample(plan: Plan, source: Source) -> None:
     hyperparameters = untuned_hyperparameters(plan.experiment, (plan.space.origin, values))
     hyperparameters = hyperparameters.merged({"n_timesteps": plan.n_timesteps}, COMMAND_LINE)
     check_hyperparameters(plan.algorithm, hyperparameters)
-    if plan.algorithm.backend == "tabular":
+    if plan.algorithm.backend in ("brax", "tabular"):
         return  # what its values mean together does not depend on the environment
     check_combinations(
         plan.algorithm,

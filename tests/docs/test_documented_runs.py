@@ -24,6 +24,7 @@ _CORRIDOR = "docs/guides/custom_environments.md"
 _PLAYERS = {"enjoy", "record_video", "record_training", "push_to_hub", "reproduce"}
 _READERS = {"report", "plot", "benchmark", "list", "list_runs"}
 _OTHERS = {
+    "brax_ppo": "compiles for minutes; its own tests train it",
     "postgresql": "needs a database; tests/tuning/test_postgres.py has one",
     "Ant-v3": "needs an agent of earlier; tests/runs/test_old_agents.py has some",
     "FetchReach-v1": "needs an agent of earlier; tests/runs/test_old_agents.py has some",
