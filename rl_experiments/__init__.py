@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rl_experiments.reporting.report.reporting import ReportResult, report_runs
     from rl_experiments.runs import LoadedAgent, Run, find_run, load_agent
     from rl_experiments.training import Experiment
+    from rl_experiments.training.brax.saving import PolicySaver
     from rl_experiments.training.resuming import resume_run
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _HOMES = {
     "ImageSequence": "recording",
     "LoadedAgent": "runs",
     "Look": "recording",
+    "PolicySaver": "training.brax.saving",
     "Publication": "hub",
     "RLExperimentsError": "core.errors",
     "Recording": "recording",
@@ -70,6 +72,7 @@ __all__ = [
     "ImageSequence",
     "LoadedAgent",
     "Look",
+    "PolicySaver",
     "Publication",
     "RLExperimentsError",
     "Recording",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rl_experiments.recording.images import Selection
     from rl_experiments.runs import LoadedAgent
 
-FORMATS = ("mp4", "webm", "gif", "png")
+FORMATS = ("mp4", "webm", "gif", "png", "html")
 _ONE_ENVIRONMENT = "a video shows one environment, and one is played (--grid N shows several, each in a tile)"
 
 
@@ -56,7 +56,8 @@ def build_parser() -> Parser:
         metavar="NAME",
         type=checked_choice(FORMATS, "format"),
         default=FORMATS[0],
-        help="mp4, webm, gif, or png for images: frames/<episode>/<step>.png, an index and a contact sheet.",
+        help="mp4, webm, gif; png for images: frames/<episode>/<step>.png, an index and a contact sheet; or html for a"
+        " replay in a browser, in environments of Brax.",
     )
     ours("--n-episodes", metavar="N", type=int, help="Episodes to record, each in a video of its own.")
     ours("--best-of", metavar="K", type=int, help="Play K episodes and record the one with the largest return.")
@@ -72,7 +73,7 @@ def build_parser() -> Parser:
     )
     add_look_flags(parser)
     parser.add_check(at_least_1("n_timesteps", "n_episodes", "best_of", "worst_of", "grid", "every"))
-    for check in (check_fps, _check_combination, _check_selection):
+    for check in (check_fps, _check_combination, _check_page, _check_selection):
         parser.add_check(check)
     return parser
 
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if options.verbose > 0:
             print(summary(recording))
-        failed = failed or bool(recording.failure)
+        failed = failed or bool(getattr(recording, "failure", ""))
     return 1 if failed else 0
 
 
@@ -133,6 +134,15 @@ def _check_combination(options: argparse.Namespace) -> None:
         raise ConfigurationError(f"{given[0]} and {given[-1]} exclude each other: give one")
     if options.format == "png" and (options.grid or options.fps):
         raise ConfigurationError(f"--{'grid' if options.grid else 'fps'} is for videos, and --format png makes images")
+
+
+def _check_page(options: argparse.Namespace) -> None:
+    """A page shows one episode, drawn by the browser."""
+    flags = {"--best-of": options.best_of, "--worst-of": options.worst_of, "--grid": options.grid}
+    flags |= {"--fps": options.fps, "--overlay": options.overlay or None}
+    given = [flag for flag, value in flags.items() if value is not None]
+    if options.format == "html" and given:
+        raise ConfigurationError(f"{given[0]} is for pictures, and --format html leaves drawing to the browser")
 
 
 def _check_selection(options: argparse.Namespace) -> None:

@@ -769,7 +769,7 @@ _SAMPLED = {
 
 def tuning(plan: Plan) -> Iterator[Row]:
     """The same trials of PPO on CartPole-v1, waiting in a study, made in each way in turn."""
-    n_trials, steps = (8, 20_000) if plan.seconds >= 5 else (2, 2_000)
+    n_trials, steps = (12, 20_000) if plan.seconds >= 5 else (2, 2_000)
     rounds: list[dict[str, dict[str, float]]] = []
     for number in range(plan.rounds):
         rounds.append({})

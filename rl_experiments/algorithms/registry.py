@@ -114,6 +114,13 @@ for _algorithm in (
         dict_observations=False,
     ),
     Algorithm(
+        "brax_ppo",
+        "rl_experiments.algorithms.brax.BraxPPO",
+        CONTINUOUS,
+        "Proximal policy optimization in JAX, in environments of Brax (Freeman et al. 2021)",
+        backend="brax",
+    ),
+    Algorithm(
         "crossq",
         "sb3_contrib.CrossQ",
         CONTINUOUS,

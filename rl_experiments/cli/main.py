@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -9,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from rl_experiments.core.background import is_busy
 from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.interruption import ignore_signals
 
@@ -64,6 +66,11 @@ def run_and_exit(command: Callable[[], int | None]) -> NoReturn:
     """End this process with what :func:`run_command` makes of a command."""
     code = run_command(command)
     ignore_signals()
+    if is_busy():  # who has asked to stop does not wait for a compiler
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

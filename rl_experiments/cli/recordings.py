@@ -13,6 +13,7 @@ from rl_experiments.core.names import model_name
 
 if TYPE_CHECKING:
     from rl_experiments.recording import ImageSequence, Recording
+    from rl_experiments.recording.replays import ReplayPage
     from rl_experiments.runs import LoadedAgent
 
 _VIDEOS = "videos"
@@ -68,10 +69,14 @@ def check_fps(options: argparse.Namespace) -> None:
         raise ConfigurationError(f"--fps must be above 0 and at most {_FASTEST:g}, but got {options.fps:g}")
 
 
-def summary(recording: Recording | ImageSequence) -> str:
+def summary(recording: Recording | ImageSequence | ReplayPage) -> str:
     """:return: what was recorded, in one line"""
     from rl_experiments.recording import Recording
+    from rl_experiments.recording.replays import ReplayPage
 
+    if isinstance(recording, ReplayPage):
+        ending = "" if recording.complete else "; the episode is cut off"
+        return f"Replay: {recording.path} ({recording.n_frames} frames, reward {recording.total_reward:.2f}{ending})"
     if isinstance(recording, Recording):
         what, path = "Video", recording.path
         parts = [f"{recording.n_frames} frames, {recording.n_frames / recording.fps:.1f} s"]

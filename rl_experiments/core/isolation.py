@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from rl_experiments.core.accelerated import is_jax_running
 from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.processes import end_with_parent
 
@@ -45,8 +46,8 @@ class IsolatedError(RLExperimentsError):
 
 
 def can_isolate() -> bool:
-    """Whether this system forks safely: macOS and Windows do not."""
-    return sys.platform == "linux"
+    """Whether this process forks safely: on macOS and Windows none does, and none in which JAX has begun to compute."""
+    return sys.platform == "linux" and not is_jax_running()
 
 
 def is_isolated() -> bool:

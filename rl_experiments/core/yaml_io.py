@@ -81,16 +81,17 @@ _Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_list(list(d
 _Dumper.add_representer(Symbol, lambda dumper, data: dumper.represent_str(str(data)))
 
 
-def parse(text: str, source: str) -> Any:
+def parse(text: str, source: str, unique: bool = False) -> Any:
     """
     :param text: YAML
     :param source: what to call it in an error
+    :param unique: refuse a key that stands twice in one mapping; without it the last one counts, as everywhere
     :raises ConfigurationError: if it is no YAML, or one that was made to exhaust its reader
     :raises UntrustedError: if it has a tag that would run code
     """
     try:
         _check_depth(text)
-        return _construct(text)
+        return _construct(text, unique)
     except UntrustedError as error:
         raise UntrustedError(f"{source}: {error}") from None
     except RecursionError:
@@ -100,13 +101,15 @@ def parse(text: str, source: str) -> Any:
         raise ConfigurationError(f"{source} is no valid YAML: {kind}{' '.join(str(error).split())}") from None
 
 
-def _construct(text: str) -> Any:
+def _construct(text: str, unique: bool) -> Any:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
         _Measure().of(node)
+        if unique:
+            _refuse_repeated(node)
         return loader.construct_document(node)
     finally:
         loader.dispose()
@@ -151,6 +154,16 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
     return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
+def _refuse_repeated(node: yaml.Node) -> None:
+    seen: dict[str, int] = {}
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, line) != line:
+            raise ValueError(f"'{key.value}' stands at line {seen[key.value]}, and again at line {line}")
+    for child in _children(node):
+        _refuse_repeated(child)
+
+
 def _check_depth(text: str) -> None:
     """libyaml composes nested nodes recursively, and a file that is nested too deeply would end the process."""
     depth = 0
@@ -160,10 +173,11 @@ def _check_depth(text: str) -> None:
             raise RecursionError
 
 
-def read(path: Path) -> Any:
+def read(path: Path, unique: bool = False) -> Any:
     """
     Read a YAML file.
 
+    :param unique: as in :func:`parse`
     :raises NotFoundError: if there is no such file
     :raises ConfigurationError: if it is no YAML, no file, or too large
     """
@@ -173,7 +187,7 @@ def read(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    return parse(text, str(path))
+    return parse(text, str(path), unique)
 
 
 def dump(data: Any) -> str:

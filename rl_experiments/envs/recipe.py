@@ -163,15 +163,16 @@ def _monitor_kwargs(env_id: str, hyperparameters: Hyperparameters) -> dict[str, 
 
 
 def _longest_episode(env_id: str, hyperparameters: Hyperparameters) -> int | None:
-    """``max_steps`` of a table method: a time limit that shortens the environment's own."""
-    value = hyperparameters.get("max_steps")
+    """``max_steps`` of a table method shortens the environment's own limit; ``episode_length`` of Brax is the limit."""
+    name = "episode_length" if "episode_length" in hyperparameters else "max_steps"
+    value = hyperparameters.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(
-            f"max_steps must be a whole number above 0, but got {value!r} ({hyperparameters.origin('max_steps')})"
+            f"{name} must be a whole number above 0, but got {value!r} ({hyperparameters.origin(name)})"
         )
-    return min(value, registry.find_spec(env_id).max_episode_steps or value)
+    return value if name == "episode_length" else min(value, registry.find_spec(env_id).max_episode_steps or value)
 
 
 def _frame_stack(hyperparameters: Hyperparameters) -> int | None:

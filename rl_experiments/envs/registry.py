@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from rl_experiments.core.accelerated import has_brax
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.suggest import hint, nearest
 from rl_experiments.envs import highway, robotics
+from rl_experiments.envs.brax import names as brax
 from rl_experiments.envs.graphics import disarm_settings
 from rl_experiments.envs.rendering import may_use_mujoco
 from rl_experiments.envs.wrappers import MaskVelocityWrapper
@@ -93,7 +95,7 @@ def find_spec(env_id: str, gym_packages: Iterable[str] = ()) -> EnvSpec:
         missing = _missing_provider(name)
         if missing is not None:
             raise missing
-        near = nearest(name, gym.registry, 0.75)
+        near = nearest(name, [*gym.registry, *brax.BRAX], 0.75)
         own = " One of your own is found with --gym-packages my_package, or as my_package:Name-v0."
         similar = f" Did you mean '{near}'?" if near else own
         raise NotFoundError(f"There is no environment '{env_id}'.{similar}")
@@ -117,6 +119,11 @@ def is_users_own(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
 def is_atari(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
     """Whether it is a game of the Arcade Learning Environment."""
     return "AtariEnv" in str(find_spec(env_id, gym_packages).entry_point)
+
+
+def is_brax(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
+    """Whether it is an environment of Brax or MuJoCo Playground."""
+    return brax.is_brax(find_spec(env_id, gym_packages))
 
 
 def acts_stochastically(env_id: str, gym_packages: Iterable[str] = ()) -> bool:
@@ -179,12 +186,16 @@ def _import_provider(name: str) -> None:
                 robotics.mend()
     if name not in gym.registry and importlib.util.find_spec(_USERS_OWN):
         import_packages([_USERS_OWN])
+    if name not in gym.registry and brax.may_be_brax(name):
+        brax.register_brax()
 
 
 def _missing_provider(name: str) -> MissingPackageError | None:
     for provider in PROVIDERS:
         if re.search(provider.pattern, name) and provider.extra and not importlib.util.find_spec(provider.module):
             return MissingPackageError(name, provider.module, provider.extra)
+    if name in brax.BRAX and not has_brax():
+        return MissingPackageError(name, "brax", "brax")
     return None
 
 

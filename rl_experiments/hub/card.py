@@ -86,7 +86,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         adapted=agent.adapted,
         algorithm=algorithm,
         bundle=bundle,
-        checkpoints=run.checkpoints() if contents.all_checkpoints else [],
+        checkpoints=contents.checkpoints(),
         curve=CURVE if (bundle.folder / CURVE).is_file() else None,
         env_id=env_id,
         env_kwargs=_rows(published_env_kwargs(run)),
@@ -113,6 +113,7 @@ def model_card(contents: Contents, bundle: Bundle, facts: CardFacts, files: Sequ
         versions=versions if isinstance(versions, Mapping) else {},
         **contents.card_values(record),
         has_picture=(bundle.folder / "q_table.png").is_file(),
+        has_page=(bundle.folder / "replay.html").is_file(),
     )
     text = f"{body.rstrip()}\n\n{card_text.files_section(files)}\n"
     return card_text.join(front_matter(contents, bundle, facts), text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from rl_experiments.evaluation import Episode, Evaluation
 from rl_experiments.hub.bundle import ATTRIBUTES, CURVE, RESULTS, Bundle
 from rl_experiments.hub.curve import draw_curve
 from rl_experiments.hub.manifest import fingerprint
+from rl_experiments.hub.publication import Wishes
 from rl_experiments.hub.scrubbing import published_arguments, published_env_kwargs, published_hyperparameters
 from rl_experiments.hub.weights import write_safetensors
 from rl_experiments.runs import LoadedAgent
@@ -86,6 +87,22 @@ class Contents:
         return {"is_of_gym": was_written_with_gym(read_data(self.agent.saved.path))}
 
     @property
+    def has_page(self) -> bool:
+        """Whether there is a replay for browsers beside the video."""
+        return False
+
+    def write_page(self, folder: Path, wishes: Wishes, on_progress: Callable[[int], bool | None]) -> Path:
+        """
+        Play an episode, and write its replay for browsers.
+
+        :param folder: where it goes
+        :param wishes: how the agent plays
+        :param on_progress: called after each step with the number of steps
+        :return: the file
+        """
+        raise NotImplementedError
+
+    @property
     def name(self) -> str:
         """The model's name, as the zoo has it."""
         return model_name(self.agent.algorithm, self.agent.run.env_id)
@@ -106,13 +123,17 @@ class Contents:
         files = {f"{self.name}.zip": agent.saved.path}
         if agent.saved.statistics is not None:
             files[STATISTICS] = agent.saved.statistics
-        for steps in agent.run.checkpoints() if self.all_checkpoints else ():
+        for steps in self.checkpoints():
             saved = agent.run.model(steps)
             files[f"checkpoints/{steps}/{agent.run.checkpoint(steps).name}"] = saved.path
             if saved.statistics is not None:
                 name = agent.run.checkpoint_statistics(steps).name
                 files[f"checkpoints/{steps}/{name}"] = saved.statistics
         return files
+
+    def checkpoints(self) -> list[int]:
+        """:return: steps of the models of the training's way that go along"""
+        return self.agent.run.checkpoints() if self.all_checkpoints else []
 
     def metrics(self) -> list[Path]:
         """:return: evaluations and episode logs of the training, as far as there are any"""
@@ -132,7 +153,7 @@ class Contents:
         for name, source in self.copies().items():
             yield copy_file(source, folder / name)
         archive = folder / f"{self.name}.zip"
-        yield from _unzip(archive, folder / self.name)
+        yield from unzip(archive, folder / self.name)
         weights = write_safetensors(archive, folder / WEIGHTS, self.agent)
         if weights is not None:
             yield weights
@@ -240,7 +261,7 @@ def copy_file(source: Path, target: Path) -> Path:
     return target
 
 
-def _unzip(archive: Path, folder: Path) -> Iterator[Path]:
+def unzip(archive: Path, folder: Path) -> Iterator[Path]:
     """Write the members of a model's zip as files; names that leave the folder are refused."""
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rl_experiments.algorithms.brax.policy import describes_policy
 from rl_experiments.algorithms.sb3.archive import read_data
 from rl_experiments.config import grammar
 from rl_experiments.core import yaml_io
@@ -210,7 +211,7 @@ def _model_data(repository: RemoteRepository, name: str) -> dict[str, Any]:
         if path is None:
             raise DownloadError(f"{zipped} of {repository.repo_id} did not arrive")
         try:
-            found = read_data(path)
+            found = {} if describes_policy(path) else read_data(path)
         except Exception as error:  # each compression has errors of its own
             if not isinstance(error, RLExperimentsError):
                 error = DownloadError(f"{path} is no model of Stable-Baselines3: {error}")

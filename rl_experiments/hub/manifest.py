@@ -18,8 +18,8 @@ from typing import Any
 from rl_experiments.core.files import sha256_of, write_text
 
 SCHEMA_VERSION = 2
-BUILD, EVALUATE, RECORD, CARD, UPLOAD = "build", "evaluate", "record", "card", "upload"
-STAGES = (BUILD, EVALUATE, RECORD, CARD, UPLOAD)
+BUILD, EVALUATE, RECORD, PAGE, CARD, UPLOAD = "build", "evaluate", "record", "page", "card", "upload"
+STAGES = (BUILD, EVALUATE, RECORD, PAGE, CARD, UPLOAD)
 DONE, FAILED, SKIPPED, INTERRUPTED, OUTDATED = "done", "failed", "skipped", "interrupted", "outdated"
 
 

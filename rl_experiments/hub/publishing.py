@@ -18,6 +18,7 @@ from rl_experiments.core.names import model_name
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.explaining import check_spaces
 from rl_experiments.hub import card_text, manifest
+from rl_experiments.hub.backends import contents_of
 from rl_experiments.hub.bundle import CARD, Bundle
 from rl_experiments.hub.card import CardFacts, model_card
 from rl_experiments.hub.cards import Cards
@@ -27,7 +28,6 @@ from rl_experiments.hub.manifest import DONE, FAILED, INTERRUPTED
 from rl_experiments.hub.publication import Publication, PublishingError, Wishes
 from rl_experiments.hub.scrubbing import without_render_mode
 from rl_experiments.hub.stages import Stages
-from rl_experiments.hub.tables import contents_of
 from rl_experiments.hub.upload import (
     DEADLINE,
     MAIN,
@@ -165,6 +165,7 @@ class _Publisher:
         no_replay = stages.why_no_replay(record_key)
         evaluation, not_evaluated = stages.evaluate(stages.key(agent_key, "evaluate", self.wishes.n_eval_episodes))
         replay, no_replay = stages.record(record_key, no_replay)
+        stages.show(stages.key(agent_key, "page", self.wishes.video_length, self.wishes.render))
         facts = CardFacts(
             evaluation,
             not_evaluated,

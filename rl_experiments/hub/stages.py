@@ -61,7 +61,7 @@ class Stages:
         self._manifest.outdate(manifest.CARD, manifest.BUILD)
         earlier = self._manifest.stages.get(manifest.BUILD)
         if earlier is None or earlier.key != key:  # what was made of another agent does not belong here
-            self._take_away(manifest.EVALUATE, manifest.RECORD)
+            self._take_away(manifest.EVALUATE, manifest.RECORD, manifest.PAGE)
         written = self._contents.write(self._bundle)
         self.finish(manifest.BUILD, DONE, key=key, files=written)
         return key
@@ -164,6 +164,25 @@ class Stages:
             return None, reason
         self.finish(manifest.RECORD, DONE, key=key, files=[replay])
         return replay, None
+
+    def show(self, key: str) -> None:
+        """Write the replay for browsers, where the environment tells where its bodies are; it needs no renderer."""
+        if not self._contents.has_page or not self._wishes.render:
+            return
+        if not self._force and self._manifest.is_done(manifest.PAGE, key):
+            return
+        self._manifest.outdate(manifest.CARD)
+        wishes, contents, folder = self._wishes, self._contents, self._bundle.folder
+        self._say("Writing the replay for browsers")
+        page, reason = self._guard.isolated(
+            lambda beat: contents.write_page(folder, wishes, beat), wishes.video_length, "playing", "step"
+        )
+        self._bundle.remove_leftovers()
+        if page is None:
+            self._say(f"There is no replay for browsers: {reason}")
+            self.finish(manifest.PAGE, self._guard.failure(), key=key, reason=reason)
+        else:
+            self.finish(manifest.PAGE, DONE, key=key, files=[page])
 
     def _replay_of_the_user(self, key: str) -> Path | None:
         """:return: a replay of this very agent that somebody has put in the place of ours"""

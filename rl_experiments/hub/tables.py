@@ -24,7 +24,6 @@ from rl_experiments.hub.contents import Contents, copy_file, model_index
 from rl_experiments.hub.manifest import fingerprint
 from rl_experiments.hub.scrubbing import published_env_kwargs, published_hyperparameters
 from rl_experiments.reporting.q_tables import draw_table
-from rl_experiments.runs import LoadedAgent
 
 PICTURE = "q_table.png"
 
@@ -158,13 +157,3 @@ class TableContents(Contents):
         yield from self._write_texts(folder)
         if draw_table(self.table, self.agent.recipe, folder / PICTURE):
             yield folder / PICTURE
-
-
-def contents_of(agent: LoadedAgent, all_checkpoints: bool = False, n_eval_episodes: int | None = None) -> Contents:
-    """
-    :param n_eval_episodes: episodes that it is scored in
-    :return: what is published of an agent, by its backend
-    """
-    if get_algorithm(agent.algorithm).backend == "tabular":
-        return TableContents(agent, all_checkpoints, n_eval_episodes)
-    return Contents(agent, all_checkpoints)

@@ -18,11 +18,12 @@ from rl_experiments.recording.images import Selection
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.pictures import try_frame
 from rl_experiments.recording.recorder import OnMoments, Recording, record
+from rl_experiments.recording.replays import ReplayPage, record_page
 from rl_experiments.recording.sequences import N_STEPS, ImageSequence, record_frames
 from rl_experiments.recording.video import RecordingError
 from rl_experiments.runs import LoadedAgent
 
-IMAGES = "png"
+IMAGES, PAGE = "png", "html"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Wishes:
     """
     What a command shall record.
 
-    :param format: ``mp4``, ``webm``, ``gif``, or ``png`` for images
+    :param format: ``mp4``, ``webm``, ``gif``, ``png`` for images, or ``html`` for replays in a browser
     :param n_steps: length of the one video, over as many episodes as there are in it (1000 if None); of single episodes
         the longest length (100,000 if None)
     :param n_episodes: so many episodes, each by itself; the i-th, from 0, has the seed ``seed + i``
@@ -79,7 +80,7 @@ def record_videos(
     *,
     show_progress: bool = False,
     **wishes: Any,
-) -> Iterator[Recording | ImageSequence]:
+) -> Iterator[Recording | ImageSequence | ReplayPage]:
     """
     Record one after another what is wished for, videos named as the zoo names them.
 
@@ -93,8 +94,11 @@ def record_videos(
     :raises KeyboardInterrupt: after a signal
     """
     wished = Wishes(**wishes)
-    check_drawing(agent, wished.look)
     work = _Work(agent, Path(folder), prefix, wished, show_progress)
+    if wished.format == PAGE:
+        yield from work.pages()
+        return
+    check_drawing(agent, wished.look)
     if wished.best_of or wished.worst_of:
         yield from work.extremes()
     elif wished.format == IMAGES:
@@ -128,6 +132,25 @@ class _Work:
             goes_on.or_raise()
             if recording.failure:  # the next would not be drawn either
                 return
+
+    def pages(self) -> Iterator[ReplayPage]:
+        wishes = self._wishes
+        length = wishes.longest if wishes.n_episodes else wishes.n_steps or N_STEPS
+        name = "episode-{number}" if wishes.n_episodes else f"step-0-to-step-{length}"
+        for index in range(wishes.n_episodes or 1):
+            with _until_a_signal() as goes_on:
+                page = record_page(
+                    self._agent,
+                    self._folder / self._named(name.format(number=index + 1)),
+                    self._prefix,
+                    n_steps=length,
+                    seed=(wishes.seed + index) % 2**32,
+                    deterministic=wishes.deterministic,
+                    show_progress=self._show_progress,
+                    on_progress=goes_on,
+                )
+            yield page
+            goes_on.or_raise()
 
     def images(self) -> Iterator[ImageSequence]:
         wishes = self._wishes

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,38 @@ def prune(run: Run) -> None:
             _remove(path)
     for entry in folder_of(run).glob(".*"):
         shutil.rmtree(entry, ignore_errors=True)
+
+
+def thin(run: Run, to_go_on: Collection[str], keep_last: int | None) -> None:
+    """
+    Keep the models of all checkpoints, and what training goes on from in the latest only.
+
+    :param to_go_on: names of the files that are needed for that alone
+    :param keep_last: keep so many of the last and the best, and remove the others whole; all stay if None
+    """
+    whole: dict[Path, Checkpoint] = {}
+    for path in checkpoints_of(run):
+        with contextlib.suppress(ConfigurationError):
+            whole[path] = read(path)
+    folders = list(whole)
+    scores = {path: found.score for path, found in whole.items() if found.score is not None}
+    best = max(scores, key=lambda path: scores[path]) if scores else None
+    for path in folders:
+        if keep_last is not None and path not in (*folders[-keep_last:], best):
+            _remove(path)
+        elif path not in folders[-KEPT:] and not set(whole[path].files).isdisjoint(to_go_on):
+            _leave_out(whole[path], to_go_on)
+    for entry in folder_of(run).glob(".*"):
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def _leave_out(checkpoint: Checkpoint, names: Collection[str]) -> None:
+    """Take files out of a checkpoint: out of its manifest first, so that it is whole at every moment."""
+    files = {name: digest for name, digest in checkpoint.files.items() if name not in names}
+    content = {**checkpoint.facts, "exact": False, "files": files}
+    write_text(checkpoint.file(_MANIFEST), json.dumps(content, indent=1) + "\n")
+    for name in names:
+        checkpoint.file(name).unlink(missing_ok=True)
 
 
 def link(source: Path, target: Path) -> None:

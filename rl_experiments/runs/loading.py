@@ -145,6 +145,10 @@ def load_agent(
 
 def load_acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> Agent:
     """:return: the agent in a file, by the backend that wrote it, without its environment"""
+    if algorithm.backend == "brax":
+        from rl_experiments.algorithms.brax.agent import load_brax_agent
+
+        return load_brax_agent(path, algorithm)
     if algorithm.backend == "tabular":
         return load_table_agent(path, algorithm)
     return SB3Agent(load_model(path, algorithm, device, trust), algorithm)

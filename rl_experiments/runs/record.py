@@ -35,6 +35,8 @@ _PACKAGES = (
     "ale_py",
     "mujoco",
     "numba",
+    "jax",
+    "brax",
     "rl_zoo3",
 )
 

@@ -15,6 +15,7 @@ from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.threads import ThreadChoice
 
 _CLASSES = {
+    "brax": "rl_experiments.training.brax.session.BraxTraining",
     "sb3": "rl_experiments.training.session.Training",
     "tabular": "rl_experiments.training.tables.session.TableTraining",
 }
@@ -54,7 +55,18 @@ def begin_training(
     :param supervisor: follows it, if anybody does
     :return: the training, ready to learn
     """
-    module, _, name = _CLASSES[get_algorithm(prepared.experiment.algo).backend].rpartition(".")
-    training: Any = getattr(importlib.import_module(module), name)
-    begun: BackendTraining = training(prepared, run, choice, stop, start, again, supervisor)
+    begun: BackendTraining = load_backend(prepared.experiment.algo)(
+        prepared, run, choice, stop, start, again, supervisor
+    )
     return begun
+
+
+def load_backend(algo: str) -> Any:
+    """
+    Import what trains an algorithm. Whoever forks processes that train does it before, once for all of them; they
+    are then the same, whatever becomes of the files meanwhile.
+
+    :return: its class
+    """
+    module, _, name = _CLASSES[get_algorithm(algo).backend].rpartition(".")
+    return getattr(importlib.import_module(module), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from rl_experiments.algorithms import get_algorithm
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.training.settings import Experiment
@@ -98,7 +99,8 @@ def check_stopping(experiment: Experiment) -> None:
                 f"{name} looks at evaluations, and eval_freq {experiment.eval_freq} makes none."
                 " Expected --eval-freq above 0"
             )
-    if experiment.keep_last is not None and experiment.save_freq <= 0:
+    saves_anyway = get_algorithm(experiment.algo).backend == "brax" and experiment.eval_freq > 0
+    if experiment.keep_last is not None and experiment.save_freq <= 0 and not saves_anyway:
         raise ConfigurationError(
             f"keep_last {experiment.keep_last} limits the checkpoints, and save_freq {experiment.save_freq} makes none."
             " Expected --save-freq above 0"

@@ -113,6 +113,10 @@ def prepare(
         from rl_experiments.training.tables.preparation import prepare_table
 
         return prepare_table(experiment, algorithm, hyperparameters, trust)
+    if algorithm.backend == "brax":
+        from rl_experiments.training.brax.preparation import prepare_brax
+
+        return prepare_brax(experiment, algorithm, hyperparameters, trust)
     from rl_experiments.training.rehearsal import rehearse
     from rl_experiments.training.resolving import resolve
 
@@ -192,7 +196,8 @@ def _check_video_limits(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    check_device(experiment.device)
+    if get_algorithm(experiment.algo).backend != "brax":  # JAX has devices of its own
+        check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
     if experiment.tensorboard_log or experiment.track:
         _require_tensorboard()

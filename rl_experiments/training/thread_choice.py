@@ -24,6 +24,8 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
     experiment = prepared.experiment
     if prepared.configuration.algorithm.backend == "tabular":
         return threads.ThreadChoice(1, "a table needs no more")
+    if prepared.configuration.algorithm.backend == "brax":
+        return threads.ThreadChoice(1, "of torch, which is not used: JAX takes the cores that it may")
     if isinstance(experiment.num_threads, int) and experiment.num_threads > 0:
         return threads.ThreadChoice(experiment.num_threads, "as given")
     memory = threads.ThreadMemory()

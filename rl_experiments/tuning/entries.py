@@ -58,7 +58,7 @@ class Entry:
 
     def applies(self, known: Mapping[str, Any]) -> bool:
         """Whether its condition holds."""
-        return all(any(_same(known.get(name), value) for value in values) for name, values in (self.when or {}).items())
+        return all(any(same(known.get(name), value) for value in values) for name, values in (self.when or {}).items())
 
     def draw(self, source: Source, known: Mapping[str, Any]) -> Any:
         """:return: a value"""
@@ -158,8 +158,8 @@ class SearchSpace:
             values.setdefault(entry.root, {})[entry.key] = copy.deepcopy(value)
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """``HerReplayBuffer`` is also what its full path names."""
+def same(found: Any, wanted: Any) -> bool:
+    """:return: whether it is that value; ``HerReplayBuffer`` is also what its full path names"""
     if isinstance(found, (str, Symbol)) and isinstance(wanted, str):
         return str(found).rpartition(".")[2] == wanted.rpartition(".")[2]
     return bool(found == wanted)

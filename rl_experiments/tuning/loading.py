@@ -17,9 +17,9 @@ from rl_experiments.training.settings import Experiment
 from rl_experiments.tuning.attributes import ALGORITHM, ENVIRONMENT, HYPERPARAMETERS, from_json
 from rl_experiments.tuning.confirming import best_trial
 from rl_experiments.tuning.exporting import as_tuned
-from rl_experiments.tuning.planning import JOURNAL, context_of, untuned_hyperparameters
+from rl_experiments.tuning.planning import context_of, untuned_hyperparameters
 from rl_experiments.tuning.space import load_space
-from rl_experiments.tuning.storage import check_identity, load_study
+from rl_experiments.tuning.storage import JOURNAL, check_identity, load_study
 
 
 def load_trial(

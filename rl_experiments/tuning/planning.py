@@ -25,19 +25,21 @@ from rl_experiments.training.checks import check_combinations, check_hyperparame
 from rl_experiments.training.configuration import merge_hyperparameters
 from rl_experiments.training.preparation import Prepared, prepare
 from rl_experiments.training.settings import Experiment
-from rl_experiments.tuning.entries import SearchSpace
+from rl_experiments.tuning.domains import Choices
+from rl_experiments.tuning.entries import SearchSpace, same
 from rl_experiments.tuning.searching import FEWEST_SEEDS, make_sampler
 from rl_experiments.tuning.settings import LAUNCHERS, OBJECTIVES, PRUNERS, Study
 from rl_experiments.tuning.sources import EdgeSource, RandomSource, Source
 from rl_experiments.tuning.space import load_space
+from rl_experiments.tuning.storage import JOURNAL
 
 USUAL_EVALUATIONS = 10
 """Of a trial, without ``--n-evaluations``."""
 FEWEST_STEPS, MOST_STEPS = 2_000, 100_000
 """Between two evaluations of a trial, without ``--n-evaluations``."""
-JOURNAL = "journal.log"
-"""The storage of a study in its folder, where no other was named."""
 _SAMPLES_TO_CHECK = 10
+_BUDGET = ("n_timesteps", "n_episodes")
+"""Scores of trials with different ones could not be compared."""
 _FRESH = 1_000_003
 """So far from the seeds of trials are those that confirm them."""
 
@@ -172,6 +174,7 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     context = context_of(algorithm, untuned)
     _check_names(algorithm, space)
     _check_needs(space, context)
+    _check_conditions(space)
     example = prepare(experiment, (space.origin, space.sample(RandomSource(0), context)))
     n_evaluations = settings.n_evaluations or usual_evaluations(example.configuration.n_timesteps)
     name = experiment.study_name or _new_name(experiment.env)
@@ -278,7 +281,7 @@ def check_sample(plan: Plan, source: Source) -> None:
     hyperparameters = untuned_hyperparameters(plan.experiment, (plan.space.origin, values))
     hyperparameters = hyperparameters.merged({"n_timesteps": plan.n_timesteps}, COMMAND_LINE)
     check_hyperparameters(plan.algorithm, hyperparameters)
-    if plan.algorithm.backend == "tabular":
+    if plan.algorithm.backend in ("brax", "tabular"):
         return  # what its values mean together does not depend on the environment
     check_combinations(
         plan.algorithm,
@@ -292,11 +295,33 @@ def check_sample(plan: Plan, source: Source) -> None:
 
 def _check_names(algorithm: Algorithm, space: SearchSpace) -> None:
     names, parameters = dict.fromkeys(space.roots), model_parameters(algorithm)
+    for name in _BUDGET:
+        if name in names:
+            raise ConfigurationError(
+                f"{space.origin}: {name} is the budget of every trial, and cannot be tuned. See -n"
+            )
     check_names(
         Hyperparameters(names, dict.fromkeys(names, space.origin)),
         {*parameters, *(NOISE_KEYS if "action_noise" in parameters else ())},
         algorithm.name,
     )
+
+
+def _check_conditions(space: SearchSpace) -> None:
+    """A condition that never holds is a mistake."""
+    choices = {
+        entry.key: [*entry.domain.options.values(), *entry.otherwise]
+        for entry in space.entries
+        if isinstance(entry.domain, Choices) and (entry.when is None or entry.otherwise)
+    }
+    for entry in space.entries:
+        for name, wanted in (entry.when or {}).items():
+            known = choices.get(name, [])
+            for value in wanted:
+                if known and not any(same(option, value) for option in known):
+                    raise ConfigurationError(
+                        f"{space.origin}, {entry.name}: {name} is never {value}.{hint(str(value), map(str, known))}"
+                    )
 
 
 def _check_needs(space: SearchSpace, context: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ def load_space(algorithm: str, file: str | None = None) -> SearchSpace:
     if not path.is_file():
         beside = [str(other) for other in path.parent.glob("*.yml")] if path.parent.is_dir() else []
         raise NotFoundError(f"There is no search space {file}.{hint(file, beside)}")
-    content = yaml_io.read(path)
+    content = yaml_io.read(path, unique=True)
     if not isinstance(content, Mapping) or _EXTENDS not in content:
         return parse_space(content, file)
     if not isinstance(content[_EXTENDS], bool):

@@ -9,11 +9,13 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
 
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
 from rl_experiments.core.suggest import hint
+from rl_experiments.tuning.journal import WholeRecords
 
+JOURNAL = "journal.log"
+"""The storage of a study in its folder, where no other was named."""
 _SQLITE_FILE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)")
 
 
@@ -25,7 +27,7 @@ def open_storage(name: str | None) -> BaseStorage:
     try:
         if name is not None and name.endswith(".log"):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(name))
+            return JournalStorage(WholeRecords(name))
         sqlite = _SQLITE_FILE.fullmatch(name or "")
         if sqlite is not None:
             Path(sqlite["path"]).parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +67,10 @@ def load_study(storage: str, name: str | None) -> optuna.Study:
     """
     sqlite = _SQLITE_FILE.fullmatch(storage)
     path = Path(storage) if storage.endswith(".log") else Path(sqlite["path"]) if sqlite else None
+    if path is None and ":" not in storage:
+        path = Path(storage)  # of a folder, perhaps
     if path is not None and not path.is_file():
-        raise NotFoundError(f"There is no storage {path}")
+        raise NotFoundError(f"There is no storage {path}.{hint(str(path), _similar(path))}")
     opened = open_storage(storage)
     names = optuna.get_all_study_names(opened)
     if name is None and len(names) == 1:
@@ -76,6 +80,15 @@ def load_study(storage: str, name: str | None) -> optuna.Study:
     if name not in names:
         raise NotFoundError(f"There is no study '{name}' in {storage}.{hint(name, names)}")
     return optuna.load_study(storage=opened, study_name=name)
+
+
+def _similar(path: Path) -> list[str]:
+    """:return: the files and studies where it should be"""
+    if path.name == JOURNAL:
+        return [str(file) for file in path.parent.parent.glob(f"*/{JOURNAL}")]
+    if not path.suffix:
+        return [str(file.parent) for file in path.parent.glob(f"*/{JOURNAL}")]
+    return [str(file) for file in path.parent.glob(f"*{path.suffix}")]
 
 
 def check_identity(study: optuna.Study, key: str, value: str) -> None:

@@ -13,19 +13,20 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, TrainingError
 from rl_experiments.launching import Launcher, Processes
+from rl_experiments.training.backends import load_backend
 from rl_experiments.training.preparation import report
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import StopRequest
 from rl_experiments.tuning.attributes import ALGORITHM, COMMAND, ENVIRONMENT, SETTINGS, as_json
 from rl_experiments.tuning.confirming import Confirmation
 from rl_experiments.tuning.exporting import export_best
-from rl_experiments.tuning.planning import JOURNAL, Plan, make_plan
+from rl_experiments.tuning.planning import Plan, make_plan
 from rl_experiments.tuning.reporting import Report, summary, write_report
 from rl_experiments.tuning.settings import Study
 from rl_experiments.tuning.showing import Display
-from rl_experiments.tuning.storage import check_identity, load_study, open_storage, open_study
+from rl_experiments.tuning.storage import JOURNAL, check_identity, load_study, open_storage, open_study
 from rl_experiments.tuning.sweeping import Sweep, calmly
 
 _SEED = "seed"
@@ -71,7 +72,11 @@ def run_study(experiment: Experiment, study: Study, like_the_zoo: bool = False) 
         except RLExperimentsError as error:
             failed = error
         print(summary(opened), flush=True)
-        written = write_report(plan, opened, like_the_zoo)
+        try:
+            written = write_report(plan, opened, like_the_zoo)
+        except OSError as error:
+            failed = failed or TrainingError(f"The report cannot be written: {error}")
+            raise failed from error
     for path in written.files:
         _say(plan, f"Written: {path}")
     if failed is not None:
@@ -161,6 +166,7 @@ def _launcher(plan: Plan) -> Launcher:
         from rl_experiments.launching.on_ray import RayTasks
 
         return RayTasks(plan.settings.ray_address, plan.n_jobs if plan.settings.n_jobs > 0 else None)
+    load_backend(plan.experiment.algo)
     return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=not plan.uses_gpu)
 
 

@@ -34,6 +34,7 @@ LAYERS = (
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
 DISTRIBUTIONS = {
+    "mujoco_playground": "playground",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",

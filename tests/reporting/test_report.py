@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -84,6 +85,16 @@ def test_a_trained_run_is_read(command: Command, ppo_run: Run) -> None:
     assert curve["steps"] == evaluations["timesteps"].tolist()
     assert 0 < curve["hours"][0] < curve["hours"][-1] < 0.1
     assert "One seed is an anecdote: ppo on CartPole-v1." in numbers["notes"]
+
+
+def test_unequal_numbers_of_seeds_are_said(command: Command, tmp_path: Path) -> None:
+    for number in (1, 2):
+        made_run(tmp_path / "logs", "ppo", "CartPole-v1", number, [10, 20])
+        made_run(tmp_path / "logs", "a2c", "CartPole-v1", number, [10, 20])
+    assert not [note for note in _numbers(command, "logs")["notes"] if "number of seeds" in note]
+    made_run(tmp_path / "logs", "ppo", "Acrobot-v1", 1, [-400, -100])
+    [note] = [note for note in _numbers(command, "logs")["notes"] if "number of seeds" in note]
+    assert {"ppo 1 to 2", "a2c 2"} <= set(re.split(r"[:,.] ", note))
 
 
 def test_steps_of_the_emulator_are_brought_to_those_of_the_training(command: Command, tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from rl_experiments.core.errors import TrainingError
 from rl_experiments.tuning import repairing
 from rl_experiments.tuning.repairing import LOST, MOST_RETRIES, Repairs, this_process
 from rl_experiments.tuning.storage import open_storage
@@ -74,3 +79,35 @@ def test_silence_is_measured_by_the_clock_of_who_looks(study: optuna.Study, monk
     assert repairs.meanwhile({trial.number}) == []
     assert repairs.meanwhile(()) == [trial.number]
     assert os.getpid() == this_process()["pid"]
+
+
+def test_a_journal_takes_whole_records_only(tmp_path: Path) -> None:
+    file = tmp_path / "study.log"
+    study = optuna.create_study(storage=open_storage(str(file)), study_name="s")
+    study.tell(study.ask(), 1.0)
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"op_code":8,"wor')  # of a process that was killed
+    study = optuna.load_study(storage=open_storage(str(file)), study_name="s")
+    study.tell(study.ask(), 2.0)
+    assert file.read_bytes().startswith(whole + b'{"op_code":')
+    kept = file.read_bytes()
+    with pytest.raises(TrainingError, match=r"cannot be written to .*study\.log: File too large"), full_disk(len(kept)):
+        study.ask()
+    assert file.read_bytes() == kept
+    assert [trial.value for trial in optuna.load_study(storage=open_storage(str(file)), study_name="s").trials] == [
+        1,
+        2,
+    ]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process grows much beyond a size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30, before[1]))
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGXFSZ, ignored)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

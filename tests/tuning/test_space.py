@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -146,6 +147,11 @@ UNFIT: list[tuple[Mapping[str, Any], str]] = [
     ({"batch_size": {"int": [2, 8], "at_most": "n_step"}}, "Did you mean 'n_steps'?"),
     ({"batch_size": {"int": [2, 8], "at_most": "n_steps"}, "n_steps": {"int": [8, 9]}}, "no value 'n_steps' above it"),
     ({"gamma": {"float": [0, 1], "when": {"polcy": "x"}}}, "Did you mean 'policy'?"),
+    ({"n_timesteps": {"choices": [100, 200]}}, "n_timesteps is the budget"),
+    (
+        {"kind": {"choices": ["low", "high"], "helper": True}, "gamma": {"float": [0, 1], "when": {"kind": "hihg"}}},
+        "kind is never hihg. Did you mean 'high'?",
+    ),
 ]
 
 
@@ -207,3 +213,9 @@ def test_a_space_says_what_it_is() -> None:
     shown = load_space("td3").describe()
     assert "noise_std" in shown
     assert "when noise_type is ornstein-uhlenbeck or normal, otherwise None" in shown
+
+
+def test_an_entry_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "space.yml").write_text("gamma: {float: [0, 0.5]}\ntau: {float: [0, 1]}\ngamma: {float: [0.5, 1]}\n")
+    with pytest.raises(ConfigurationError, match="'gamma' stands at line 1, and again at line 3"):
+        load_space("sac", str(tmp_path / "space.yml"))

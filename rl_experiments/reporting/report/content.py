@@ -188,11 +188,27 @@ def notes(report: Report) -> list[str]:
             f"Not all runs are equally long in: {', '.join(uneven)}. Their scores are those of their own ends "
             "(--max-timesteps cuts)."
         )
+    found += _on_seeds(report)
     alone = [f"{cell.group} on {cell.environment}" for cell in report.cells.values() if len(cell.runs) == 1]
     if alone:
         more = f", and {len(alone) - _MOST_NAMED} more" if len(alone) > _MOST_NAMED else ""
         found.append(f"One seed is an anecdote: {', '.join(alone[:_MOST_NAMED])}{more}.")
     return found
+
+
+def _on_seeds(report: Report) -> list[str]:
+    numbers: dict[str, list[int]] = {}
+    for cell in report.cells.values():
+        numbers.setdefault(cell.group, []).append(len(cell.runs))
+    if len({n for of_group in numbers.values() for n in of_group}) < 2:
+        return []
+    shown = ", ".join(
+        f"{group} {min(ns)}" + (f" to {max(ns)}" if max(ns) > min(ns) else "") for group, ns in numbers.items()
+    )
+    return [
+        f"Not everything has the same number of seeds: {shown}. Fewer seeds make wider intervals; mean, median and "
+        "optimality gap count every environment alike, but in the IQM an environment with more seeds has more weight."
+    ]
 
 
 def _on_scales(report: Report, overall: Overall) -> list[str]:

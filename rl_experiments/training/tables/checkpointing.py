@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rl_experiments.algorithms.tabular.table import Table, load_table, save_tabl
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.runs.folder import MODEL
+from rl_experiments.training.due import Due
 from rl_experiments.training.early_stopping import StoppingRules
 from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.tables.evaluating import TableEvaluations
@@ -23,28 +23,6 @@ _EVALUATIONS = "evaluations.npz"
 _SECONDS = 10.0
 """Between two checkpoints, where nothing else is asked for: each takes some milliseconds, and loses at most so much."""
 _STOPPING = ("best_mean_reward", "n_without_improvement", "seconds_used")
-
-
-@dataclass
-class Due:
-    """
-    When something is due by steps: at the first end of an episode at or after each multiple.
-
-    :param freq: of so many steps; never if 0 or below
-    :param last: steps at which it was done last
-    """
-
-    freq: int
-    last: int = 0
-
-    def is_due(self, steps: int) -> bool:
-        """Whether a multiple was passed since the last time."""
-        return self.freq > 0 and steps // self.freq > self.last // self.freq
-
-    @property
-    def next(self) -> int | None:
-        """The next multiple."""
-        return (self.last // self.freq + 1) * self.freq if self.freq > 0 else None
 
 
 class TableCheckpoints:

@@ -20,6 +20,7 @@ from rl_experiments.envs.workers import reason_of
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
+from rl_experiments.training.due import Due
 from rl_experiments.training.early_stopping import StoppingRules
 from rl_experiments.training.run_files import (
     TrainingResult,
@@ -29,7 +30,7 @@ from rl_experiments.training.run_files import (
 )
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
-from rl_experiments.training.tables.checkpointing import Due, TableCheckpoints
+from rl_experiments.training.tables.checkpointing import TableCheckpoints
 from rl_experiments.training.tables.episodes import EpisodeLog
 from rl_experiments.training.tables.evaluating import TableEvaluations
 from rl_experiments.training.tables.learners import make_learner

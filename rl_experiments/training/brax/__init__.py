@@ -1,0 +1,1 @@
+"""Training with Brax's PPO: the backend ``brax``."""
