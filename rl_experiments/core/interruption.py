@@ -8,11 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_experiments.core.errors import Terminated
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
 _MOMENT = 10.0
+_PATIENCE_AFTER_A_SIGNAL = 0.5
+_listening: list[Interruption] = []
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -49,6 +54,25 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def wait_for_answer(connection: Connection, patience: float) -> str | None:
+    """
+    Wait for a process, and give it up soon after a signal that an :class:`Interruption` remembers.
+
+    :param connection: where its answer comes
+    :param patience: seconds that it has without a signal
+    :return: why it is given up; None if the answer is there
+    """
+    end, signalled = time.monotonic() + patience, False
+    while not connection.poll(max(0.0, min(_PATIENCE_AFTER_A_SIGNAL, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            return f"nothing happened for {patience:g} seconds"
+        name = next((interruption.name for interruption in _listening if interruption.name), None)
+        if name is not None and signalled:
+            return f"it did not answer when {name} came"
+        signalled = name is not None
+    return None
+
+
 class Interruption:
     """
     Remembers a signal, and raises ``KeyboardInterrupt`` for it only in sections that may be left in the middle.
@@ -77,9 +101,11 @@ class Interruption:
                     previous[number] = signal.signal(number, self._handle)
         except ValueError:
             previous.clear()
+        _listening.append(self)
         try:
             yield
         finally:
+            _listening.remove(self)
             for number, handler in previous.items():
                 signal.signal(number, handler if self.signal is None else self._after_the_moment(handler))
 

@@ -20,6 +20,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from rl_experiments.core.interruption import wait_for_answer
 from rl_experiments.core.isolation import Beat, ChildProcess, can_isolate, is_isolated
 from rl_experiments.recording.pictures import LostError
 from rl_experiments.recording.scene import News, Scene
@@ -129,8 +130,9 @@ class DistantVecEnv(VecEnv):
 
     def _answer(self) -> Any:
         try:
-            if not self._connection.poll(PATIENCE):
-                self._lose(f"nothing happened for {PATIENCE:g} seconds")
+            given_up = wait_for_answer(self._connection, PATIENCE)
+            if given_up is not None:
+                self._lose(given_up)
             error, value, news = self._connection.recv()
         except (EOFError, ConnectionError):
             self._lose(self._child.describe_crash())

@@ -22,6 +22,7 @@ from rl_experiments.core.progress import progress_bar
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.evaluating import without_window
 from rl_experiments.recording.composing import columns_for, tiled
+from rl_experiments.recording.leftovers import held
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.performing import Part, Performer
 from rl_experiments.recording.pictures import say_aside
@@ -139,11 +140,17 @@ def record_comparison(
             performers.append(Performer(Part(load, n_steps, seed, deterministic, look, say)))
             stack.callback(performers[-1].close)
         cast = _without_failed(performers, labels, tell)
+        if interruption.signal is not None and not cast:
+            raise Terminated(interruption.signal)
         if not cast:
             _name_what_is_missing(performers[0].part)
             raise RecordingError(f"No agent of {run.path} can be shown: {performers[0].failure}")
         rate = fps if fps is not None else next(iter(cast.values())).fps
-        with replacing(final) as temporary, progress_bar(n_steps, "recording", "step", show_progress) as bar:
+        with (
+            replacing(final) as temporary,
+            held(temporary),
+            progress_bar(n_steps, "recording", "step", show_progress) as bar,
+        ):
 
             def advance() -> bool:
                 bar.update(1)

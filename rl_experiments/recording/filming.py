@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rl_experiments.core.errors import ConfigurationError, Terminated
+from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, Terminated
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.envs import make_envs
 from rl_experiments.evaluation.evaluating import LONGEST_EPISODE, without_window
@@ -177,6 +177,7 @@ class _Work:
                     recording = contest.record(self._folder, self._named(f"{word}-of-{count}"), count, sign)
                     yield recording
                     if recording.failure:
+                        goes_on.or_raise()
                         return
 
     def _shoot(
@@ -235,7 +236,11 @@ class _Signal:
 def _until_a_signal() -> Iterator[_Signal]:
     signal = _Signal()
     with signal.interruption.listening():
-        yield signal
+        try:
+            yield signal
+        except RLExperimentsError:
+            signal.or_raise()  # what was waited for no longer
+            raise
 
 
 def check_drawing(agent: LoadedAgent, look: Look | None = None) -> None:

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from rl_experiments.core.interruption import wait_for_answer
 from rl_experiments.core.isolation import Beat, ChildProcess, can_isolate
 from rl_experiments.evaluation.evaluating import recipe_of
 from rl_experiments.recording.composing import dimmed
@@ -74,8 +75,9 @@ class Performer:
     def advance(self) -> None:
         """Take the next picture, if there is one."""
         try:
-            if not self._pictures.poll(DEADLINE):
-                self._end(f"nothing happened for {DEADLINE:g} seconds")
+            given_up = wait_for_answer(self._pictures, DEADLINE)
+            if given_up is not None:
+                self._end(given_up)
                 return
             if self.picture is None:
                 self.fps, self.shape = self._pictures.recv()

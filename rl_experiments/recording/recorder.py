@@ -20,6 +20,7 @@ from rl_experiments.evaluation.playing import Step, play
 from rl_experiments.evaluation.statistics import Episode, Evaluation
 from rl_experiments.recording.apart import vector_of
 from rl_experiments.recording.film import Decorate, Film, Sink, TiledFilm
+from rl_experiments.recording.leftovers import held
 from rl_experiments.recording.looks import Look
 from rl_experiments.recording.overlay import overlay_of
 from rl_experiments.recording.pictures import (
@@ -113,7 +114,7 @@ def record(
     played: Evaluation | None = None
     with staged(agent, recipe, scene, grid or 1, seed) as env:
         rate = fastest(final, fps if fps is not None else frames_per_second(recipe, env.get_attr("metadata")[0]))
-        with replacing(final) as temporary:
+        with replacing(final) as temporary, held(temporary):
             decorate = decoration(env, overlay)
             if grid is None:
                 film = Film(temporary, rate, decorate, across_episodes)

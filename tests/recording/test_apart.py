@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from gymnasium import spaces
 
 from rl_experiments import EnvironmentRecipe, record, record_frames
+from rl_experiments.core.errors import Terminated
 from rl_experiments.recording import apart, record_videos
 from tests.evaluation.test_playing import Constant
 from tests.helpers.videos import decoded
@@ -69,6 +72,8 @@ _FAULTS: dict[str, Any] = {
     "hang": lambda: time.sleep(60),
     "raise": _raise,
 }
+_SIGNALLED = "hang after a signal"
+_FAULTS[_SIGNALLED] = lambda: (os.kill(os.getppid(), signal.SIGTERM), time.sleep(60))
 _WORDS = {"abort": "SIGABRT", "segfault": "SIGSEGV", "exit": "exit code 0", "hang": "nothing happened", "raise": "lamp"}
 
 
@@ -132,3 +137,22 @@ def test_errors_keep_their_name_and_text() -> None:
         copy = apart.pickle.loads(apart.pickle.dumps(apart.portable(error)))
         assert isinstance(copy, Exception)
         assert (type(copy).__name__, str(copy)) == (type(error).__name__, str(error))
+
+
+@pytest.mark.usefixtures("same_handlers_after")
+@pytest.mark.parametrize("wishes", [{}, {"best_of": 1}, {"format": "png"}])
+def test_a_signal_is_heard_while_a_renderer_hangs(
+    wishes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "PATIENCE", 50.0)
+    monkeypatch.setattr("rl_experiments.recording.filming.check_drawing", lambda *_: None)  # has its own patience
+    agent: Any = Constant()
+    agent.recipe = _recipe(_SIGNALLED)
+    made: list[Any] = []
+    begin = time.monotonic()
+    videos = record_videos(agent, tmp_path, "t", **wishes)
+    with pytest.raises(Terminated):
+        deque(map(made.append, videos), maxlen=0)
+    assert time.monotonic() - begin < 20
+    assert "SIGTERM" in made[0].failure
+    assert (made[0].n_frames if "format" not in wishes else made[0].n_images) == N_DRAWN
