@@ -24,7 +24,7 @@ CODECS: dict[str, tuple[str, ...]] = {
 }
 """Formats of videos, and what is tried in this order; for a GIF, what its frames are kept in until all are there."""
 _ARGUMENTS: dict[str, Sequence[str]] = {
-    "libx264": ("-preset", "veryfast", "-pix_fmt", "yuv420p", "-movflags", "+faststart"),
+    "libx264": ("-preset", "superfast", "-pix_fmt", "yuv420p", "-movflags", "+faststart"),
     "mpeg4": ("-q:v", "4", "-pix_fmt", "yuv420p", "-movflags", "+faststart"),
     "libvpx-vp9": ("-deadline", "realtime", "-cpu-used", "8", "-crf", "30", "-b:v", "0", "-row-mt", "1"),
     "libvpx": ("-deadline", "realtime", "-cpu-used", "8", "-crf", "10", "-b:v", "4M"),
