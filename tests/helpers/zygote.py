@@ -37,7 +37,7 @@ _IMPORTED_FIRST = (
     "rich.progress",
 )
 _OBEYED_AT_START = ("PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "LD_", "LC_", "LANG", "COVERAGE_", "MPL")
-_OBEYED_LATER = ("PYTHONFAULTHANDLER",)
+_OBEYED_LATER = ("PYTHONFAULTHANDLER", "PYTHONUNBUFFERED")
 _LONGEST_REQUEST = 2**17
 
 
@@ -183,6 +183,8 @@ def _main() -> None:
     os.environ.update(request["env"])
     if request["env"].get("PYTHONFAULTHANDLER"):
         faulthandler.enable()
+    if request["env"].get("PYTHONUNBUFFERED"):
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.modules["numpy"].random.seed()
     os.chdir(request["cwd"])
     module, *arguments = request["words"]
