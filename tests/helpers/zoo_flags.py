@@ -1,4 +1,4 @@
-"""Writes the flags of the zoo as JSON: ``-m tests.helpers.zoo_flags train`` prints [[flags, dest, default, required], ...]."""
+"""Writes flags of the zoo as JSON: ``-m tests.helpers.zoo_flags train`` prints [[flags, dest, default, required]]."""
 
 from __future__ import annotations
 
