@@ -7,6 +7,7 @@ The whole run has to stay short, so a test does what it checks in the cheapest o
 2. ``run_module`` and ``start_module`` of :mod:`tests.helpers.commands`, where it takes another process, a signal or a
    kill: that is a fork of a process that has imported torch, and begins at once. An environment of its own
    (``PYTHON...``, ``OMP_...``, ``MPL...``) makes it a real start of Python, which costs 2 seconds of the processor.
+   ``light=True`` is for what must not import torch either.
 3. ``run_python``: a real start, for what is about imports, terminals or the start itself.
 
 Take the runs below before training another; what several tests of a module only read is made once

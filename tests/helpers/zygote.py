@@ -47,7 +47,13 @@ class ForkedModule(subprocess.Popen):  # type: ignore[type-arg]
 
     Its parent is a process that waits for it and tells how it ended. Of the options, it knows the streams (no
     terminals), ``cwd``, ``env``, ``text`` and ``start_new_session``.
+
+    :param light: of a zygote that has imported nothing but the standard library
     """
+
+    def __init__(self, *args: Any, light: bool = False, **options: Any) -> None:
+        self._light = light
+        super().__init__(*args, **options)
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any,
                        env: Any, startupinfo: Any, creationflags: Any, shell: Any, p2cread: int, p2cwrite: int,
@@ -61,7 +67,7 @@ class ForkedModule(subprocess.Popen):  # type: ignore[type-arg]
         }
         streams = [own if given == -1 else given for own, given in enumerate((p2cread, c2pwrite, errwrite))]
         try:
-            self.pid, self._news = _zygote().fork(request, streams)
+            self.pid, self._news = _zygote(self._light).fork(request, streams)
             self._child_created = True
         finally:
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
@@ -85,7 +91,11 @@ class ForkedModule(subprocess.Popen):  # type: ignore[type-arg]
 
 def can_fork(variables: Mapping[str, str]) -> bool:
     """:return: whether a fork with these variables acts as a new process would"""
-    return sys.platform == "linux" and _obeyed(variables) == _zygote().variables
+    return sys.platform == "linux" and _obeyed(variables) == _obeyed(_unmeasured())
+
+
+def _unmeasured() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def _obeyed(variables: Mapping[str, str]) -> dict[str, str]:
@@ -96,15 +106,16 @@ def _obeyed(variables: Mapping[str, str]) -> dict[str, str]:
 class _Zygote:
     """The side of the tests: one for each of their processes, with which it ends."""
 
-    def __init__(self) -> None:
-        self.variables = _obeyed({name: value for name, value in os.environ.items() if "COVERAGE_" not in name})
+    def __init__(self, light: bool) -> None:
+        self.variables = _obeyed(_unmeasured())
         self._line, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with there:
+            words = [str(there.fileno()), *([] if light else _IMPORTED_FIRST)]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.helpers.zygote", str(there.fileno())],
+                [sys.executable, "-m", "tests.helpers.zygote", *words],
                 cwd=_ROOT,
-                env={name: value for name, value in os.environ.items() if "COVERAGE_" not in name},
+                env=_unmeasured(),
                 pass_fds=[there.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,  # as of most commands: Python's streams remember what they were opened on
@@ -119,14 +130,15 @@ class _Zygote:
         return int(news.recv(64)), news
 
 
-_zygotes: dict[int, _Zygote] = {}
+_zygotes: dict[tuple[int, bool], _Zygote] = {}
 
 
-def _zygote() -> _Zygote:
-    """:return: this process's own"""
-    if os.getpid() not in _zygotes:
-        _zygotes[os.getpid()] = _Zygote()
-    return _zygotes[os.getpid()]
+def _zygote(light: bool) -> _Zygote:
+    """:return: this process's own, started with the variables of now where those of then were others"""
+    key = os.getpid(), light
+    if key not in _zygotes or _zygotes[key].variables != _obeyed(_unmeasured()):
+        _zygotes[key] = _Zygote(light)
+    return _zygotes[key]
 
 
 def _serve(line: socket.socket) -> dict[str, Any]:
@@ -175,7 +187,7 @@ def _tell_the_end(pid: int, news: socket.socket) -> NoReturn:
 def _main() -> None:
     line = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the commands hear it themselves
-    for name in _IMPORTED_FIRST:
+    for name in sys.argv[2:]:
         importlib.import_module(name)
     gc.freeze()
     request = _serve(line)
@@ -185,7 +197,8 @@ def _main() -> None:
         faulthandler.enable()
     if request["env"].get("PYTHONUNBUFFERED"):
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.modules["numpy"].random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
     os.chdir(request["cwd"])
     module, *arguments = request["words"]
     sys.path[0] = os.getcwd()
