@@ -19,6 +19,7 @@ import pytest
 
 import rl_experiments.train
 from rl_experiments.core.accelerated import is_jax_running
+from rl_experiments.recording.replays import read_replays
 from rl_experiments.runs import Run, checkpoints
 from tests.helpers.browser import Page, find_browser
 from tests.helpers.commands import CommandResult, run_module, run_python, unmeasured
@@ -150,6 +151,40 @@ def test_a_browser_plays_replays_without_a_network(checked: tuple[dict[str, Any]
         assert not page.errors
     finally:
         page.close()
+
+
+@pytest.mark.skipif(find_browser() is None, reason="there is no browser")
+@pytest.mark.slow
+def test_the_command_shows_all_policies_of_a_training_in_one_page(
+    trained: tuple[Run, CommandResult], tmp_path: Path
+) -> None:
+    flags = [*TINY[:4], "-f", str(trained[0].path.parents[1]), "--format", "html", "-o", str(tmp_path), "-n", "40"]
+    done = run_module("rl_experiments.record_training", *flags, cwd=tmp_path, timeout=280, **COMPILED)
+    assert done.code == 0, done.err
+    replays = read_replays(tmp_path / "training.html")
+    labels = ["0 steps", "160 steps", "320 steps", "480 steps", "best", "final"]
+    assert [replay.label for replay in replays] == labels
+    assert all(f"{label}: " in done.out for label in labels)
+    page = Page(str(find_browser()), tmp_path / "profile")
+    try:
+        page.open(tmp_path / "training.html")
+        assert page.evaluate("document.querySelectorAll('#tiles canvas').length") == len(labels)
+        page.wait("window.replay.frame > 3")
+        assert page.requests == [(tmp_path / "training.html").resolve().as_uri()]
+        assert not page.errors
+    finally:
+        page.close()
+
+
+@pytest.mark.slow
+def test_our_loop_is_that_of_brax(tmp_path: Path) -> None:
+    done = run_python("-m", "tests.helpers.brax_loop", str(tmp_path), cwd=Path.cwd(), timeout=280, **COMPILED)
+    assert done.code == 0, done.err
+    found = json.loads(done.out.splitlines()[-1])
+    assert found["learned"] > 1e-3
+    assert found["apart"] < 1e-5
+    assert found["steps"] == [0, 320]
+    assert found["returns"][0] == found["returns"][1]
 
 
 @pytest.mark.slow
