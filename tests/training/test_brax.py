@@ -177,6 +177,19 @@ def test_the_command_shows_all_policies_of_a_training_in_one_page(
 
 
 @pytest.mark.slow
+def test_a_policy_more_compiles_nothing_more(tmp_path: Path) -> None:
+    counts = []
+    for frequency in (6 * UPDATE, UPDATE):
+        flags = ["-n", str(6 * UPDATE), "--eval-freq", str(frequency), "--eval-episodes", "1"]
+        done = run_module(
+            "rl_experiments.train", *TINY, *flags, cwd=tmp_path, timeout=280, **COMPILED, JAX_LOG_COMPILES="1"
+        )
+        assert done.code == 0, done.err
+        counts.append(done.err.count("Finished XLA compilation"))
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.slow
 def test_our_loop_is_that_of_brax(tmp_path: Path) -> None:
     done = run_python("-m", "tests.helpers.brax_loop", str(tmp_path), cwd=Path.cwd(), timeout=280, **COMPILED)
     assert done.code == 0, done.err

@@ -82,7 +82,7 @@ def record_training_page(
                 )
             )
         if replays:
-            write_replays(replays, final, f"{run.algo} in {run.env_id}, as it was trained")
+            write_replays(replays, final, f"{run.algorithm} in {run.env_name}, as it was trained")
     if interruption.signal is not None:
         if replays:
             tell(f"Replay: {final} (as far as it came)")
