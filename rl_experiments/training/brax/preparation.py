@@ -138,7 +138,10 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
         )
     for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
         if given:
-            raise ConfigurationError(f"{flag} is not there for {experiment.algo}: its curve is in evaluations.npz")
+            raise ConfigurationError(
+                f"{flag} is not there for {experiment.algo}: it takes the log of Stable-Baselines3, which a training"
+                " inside JAX does not write. Its curve is in evaluations.npz, and plot and report draw it"
+            )
 
 
 def _check_environment(experiment: Experiment, algorithm: Algorithm) -> None:
