@@ -49,7 +49,7 @@ def main() -> None:
     restored = evaluate(load_agent(run), n_episodes=2).returns.tolist()
     found = {
         "apart": apart(theirs, last),
-        "learned": apart(first, last),
+        "learned": apart(first[1:], last[1:]),
         "steps": list(run.resumable()),
         "returns": [there.facts["evaluation"]["returns"], restored],
     }
