@@ -189,7 +189,7 @@ def test_a_published_policy_comes_back_with_its_replays(trained: tuple[Run, Comm
         flags = [*TINY[:4], "-f", str(tmp_path / "back"), "-orga", "ann"]
         loaded = run_module("rl_experiments.load_from_hub", *flags, cwd=tmp_path, timeout=280, **here)
         assert loaded.code == 0, loaded.err
-    bundle = next(path.parent for path in tmp_path.rglob("replay.html"))
+    bundle = tmp_path / "hub" / "ann" / "brax_ppo-inverted_pendulum"
     assert {"README.md", "replay.mp4", "replay.html", "results.json"} <= {path.name for path in bundle.iterdir()}
     assert len(read_replays(bundle / "replay.html")) == 1
     back = Run(tmp_path / "back" / "brax_ppo" / "inverted_pendulum_1", "brax_ppo", "inverted_pendulum")
