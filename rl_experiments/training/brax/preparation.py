@@ -135,9 +135,11 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
             f"--video-freq is not there for {experiment.algo}: each evaluation leaves a policy, which record_video and"
             " record_training show afterwards"
         )
-    for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
-        if given:
-            raise ConfigurationError(f"{flag} is not there for {experiment.algo}: its curve is in evaluations.npz")
+    if experiment.tensorboard_log:
+        raise ConfigurationError(
+            f"--tensorboard-log is not there for {experiment.algo}: its curve is in evaluations.npz. A tracker follows"
+            " it: --track"
+        )
 
 
 def _check_environment(experiment: Experiment, algorithm: Algorithm) -> None:
