@@ -105,8 +105,8 @@ class GridRun:
         self._look()
         jobs = {cell.name: cell for cell, state in self._states.items() if state.state == WAITING}
         needs = check_grid(self._grid, jobs.values())
-        check_can_write(self._logs / "grid", "--log-folder")
         pool = self._pool = self._pool_for(needs)
+        check_can_write(self._logs / "grid", "--log-folder")
 
         def wait() -> None:
             if self.interruption.signal is not None:
