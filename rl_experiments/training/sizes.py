@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
@@ -12,8 +12,13 @@ from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.memory import require_memory
 from rl_experiments.envs.spaces import bytes_of
 
+if TYPE_CHECKING:
+    from rl_experiments.training.preparation import Prepared
+
 _ENVIRONMENT, _PROCESS = 20_000, 50_000_000
 """Bytes that the smallest environment takes, in this process and in one of its own."""
+_TRAINING = 600_000_000
+"""Bytes of a process that trains, before it stores a step: mostly libraries."""
 _NUMBERS_OF_A_STEP = 24
 """Reward, return, advantage and the like, four bytes each."""
 _COPIES_OF_A_CANDIDATE = 16
@@ -51,6 +56,26 @@ def check_sizes(
             f"A rollout with n_steps {n_steps} ({hyperparameters.origin('n_steps')}) in {n_envs} environments",
             n_steps * n_envs * (observation + action + _NUMBERS_OF_A_STEP),
         )
+
+
+def memory_of_training(prepared: Prepared) -> float:
+    """:return: bytes that a training takes in all, roughly: its libraries, and the steps that it stores"""
+    algorithm, hyperparameters = prepared.configuration.algorithm, prepared.configuration.hyperparameters
+    if algorithm.backend in ("tabular", "brax"):
+        return _TRAINING
+    observation = bytes_of(prepared.synthetic.observation_space)
+    step = observation + bytes_of(prepared.synthetic.action_space) + _NUMBERS_OF_A_STEP
+    parameters = model_parameters(algorithm)
+    steps = 0
+    if "buffer_size" in parameters:
+        if not hyperparameters.get("optimize_memory_usage"):
+            step += observation
+        steps = min(
+            int(hyperparameters.get("buffer_size", parameters["buffer_size"].default)), hyperparameters.n_timesteps
+        )
+    elif "n_steps" in parameters:
+        steps = int(hyperparameters.get("n_steps", parameters["n_steps"].default)) * hyperparameters.n_envs
+    return _TRAINING + steps * step
 
 
 def check_environments(what: str, count: int, in_processes: bool) -> None:

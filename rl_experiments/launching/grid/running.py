@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.core.files import check_can_write
 from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.processes import available_cores
+from rl_experiments.launching.grid.fitting import fitting, memory_of, one_of_each
 from rl_experiments.launching.grid.runs import Found, find_runs
 from rl_experiments.launching.grid.settings import AUTO, Cell, Grid
 from rl_experiments.launching.grid.training import TrainRun
@@ -72,29 +73,32 @@ class GridRun:
 
     :param grid: what it is made of
     :param say: takes a line for each run that ends
+    :param needed: bytes that a run takes, where they are known; else they are found where they matter
     """
 
-    def __init__(self, grid: Grid, say: Callable[[str], None]) -> None:
-        self._grid, self._say = grid, say
+    def __init__(self, grid: Grid, say: Callable[[str], None], needed: float | None = None) -> None:
+        self._grid, self._say, self._needed = grid, say, needed
         self._logs = Path(grid.log_folder) / _LOGS
         self._states = {cell: CellState(cell) for cell in grid.cells}
         self._found: dict[Cell, Found] = {}
         self._processes: dict[str, Path] = {}
         self._asked = False
         self.interruption = Interruption()
-        self.pool = Pool(self.n_workers, n_threads=grid.num_threads)
+        self._pool: Pool | None = None
 
-    @property
-    def n_workers(self) -> int:
-        """Runs at once."""
+    def _n_workers(self, cells: Sequence[Cell]) -> int:
         if self._grid.jobs != AUTO:
             return int(self._grid.jobs)
-        return max(1, available_cores() // self._grid.num_threads)
+        by_cores = max(1, available_cores() // self._grid.num_threads)
+        if min(by_cores, len(cells)) == 1:
+            return 1
+        needed = self._needed or max(memory_of(self._grid, cell) or 0 for cell in one_of_each(cells))
+        return fitting(by_cores, needed, self._say)
 
     @property
     def states(self) -> list[CellState]:
         """Of all cells; steps of those under way are the latest that are known."""
-        counts = self.pool.counts
+        counts = self._pool.counts if self._pool else {}
         return [
             replace(state, steps=counts.get(state.cell.name) or state.steps) if state.state == RUNNING else state
             for state in self._states.values()
@@ -109,6 +113,7 @@ class GridRun:
         check_can_write(self._logs / "grid", "--log-folder")
         self._look()
         jobs = {cell.name: cell for cell, state in self._states.items() if state.state == WAITING}
+        self._pool = Pool(self._n_workers(list(jobs.values())), n_threads=self._grid.num_threads)
 
         def wait() -> None:
             if self.interruption.signal is not None:
@@ -118,7 +123,7 @@ class GridRun:
 
         with (
             self.interruption.listening(),
-            contextlib.closing(self.pool.run(self._jobs(jobs), wait)) as outcomes,
+            contextlib.closing(self._pool.run(self._jobs(jobs), wait)) as outcomes,
             contextlib.suppress(KeyboardInterrupt),
         ):
             for outcome in outcomes:
@@ -187,20 +192,23 @@ class GridRun:
                 os.kill(int(file.read_text()), signal.SIGTERM)
 
 
-def run_grid(grid: Grid, say: Callable[[str], None] | None = None, live: bool = False) -> GridResult:
+def run_grid(
+    grid: Grid, say: Callable[[str], None] | None = None, live: bool = False, needed: float | None = None
+) -> GridResult:
     """
     Train what a grid is missing.
 
     :param say: takes a line for each run that ends
     :param live: draw a table, if the output is a terminal
+    :param needed: bytes that a run takes, where they are known
     :raises RLExperimentsError: if a setting cannot work
     """
     from rl_experiments.launching.grid.table import LiveTable
 
     if not live or not sys.stdout.isatty():
-        return GridRun(grid, say or (lambda _: None)).run()
+        return GridRun(grid, say or (lambda _: None), needed).run()
     with LiveTable() as table:
-        running = GridRun(grid, table.say)
+        running = GridRun(grid, table.say, needed)
         began = time.monotonic()
         return running.run(lambda: table.show(running.states, time.monotonic() - began))
 
