@@ -1,0 +1,240 @@
+"""
+A process that plays evaluations beside the training.
+
+It is forked from the training, and so has its agent and its evaluation environments as they are at that moment. With
+each order it gets the parameters and the statistics of the normalisation; with each answer it gives the state that the
+environments were left in, so that the training can go on from there by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import io
+import mmap
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
+
+from rl_experiments.core import pickles
+from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, Parent, run_isolated
+from rl_experiments.core.symbols import Trust
+from rl_experiments.envs.state import take_state
+from rl_experiments.evaluation import Evaluation, play
+
+_STEPS_OF_PROBE = 32
+_DEADLINE_OF_PROBE = 60.0
+_DONT_NEED = 4
+_LEAST_TO_DROP = 1 << 20
+
+
+@dataclass(frozen=True)
+class Games:
+    """
+    What an evaluation consists of.
+
+    :param agent: an SB3 model, as an agent
+    :param env: environments of its own
+    :param n_episodes: to play
+    :param deterministic: the most probable actions instead of samples
+    :param trust: what of the user's own may be read
+    """
+
+    agent: Any
+    env: VecEnv
+    n_episodes: int
+    deterministic: bool
+    trust: Trust = field(default_factory=Trust)
+
+    def put(self, model: bytes, statistics: bytes | None) -> None:
+        """
+        Let the agent and the normalisation be those of a moment.
+
+        :param model: the file of a model
+        :param statistics: the file of a normalisation, if there is one
+        """
+        _, parameters, _ = load_from_zip_file(io.BytesIO(model), device="cpu", load_data=False)
+        self.agent.model.policy.load_state_dict(parameters["policy"])
+        if statistics is not None:
+            saved = pickles.loads_trusting(statistics, self.trust)
+            for layer in normalizations(self.env):
+                layer.obs_rms, layer.ret_rms = saved.obs_rms, saved.ret_rms
+
+    def play(self, on_step: Any = None) -> Evaluation:
+        """Play, with one thread: more would be no faster, and change the last bits."""
+        with one_thread():
+            return play(
+                self.agent,
+                self.env,
+                n_episodes=self.n_episodes,
+                deterministic=self.deterministic,
+                on_step=on_step,
+            )
+
+
+@dataclass(frozen=True)
+class Played:
+    """
+    :param result: of an evaluation
+    :param state: that the environments were left in; None where it cannot be had
+    :param drew: whether random numbers were drawn that the training has a share in
+    """
+
+    result: Evaluation
+    state: dict[str, Any] | None
+    drew: bool
+
+
+@dataclass(frozen=True)
+class Probe:
+    """
+    :param drew: whether a few steps drew from generators that the training has a share in
+    :param missing: what of the environments' state cannot be had
+    """
+
+    drew: bool
+    missing: tuple[str, ...]
+
+
+def probe(games: Games) -> Probe:
+    """
+    Play a few steps in a process of its own, of which nothing stays.
+
+    :raises IsolatedError: if that fails
+    """
+
+    def work(beat: Beat) -> Probe:
+        before = _generators()
+        play(games.agent, games.env, n_steps=_STEPS_OF_PROBE * games.env.num_envs, deterministic=games.deterministic)
+        drew = _generators() != before
+        return Probe(drew, tuple(take_state(games.env)[1]))
+
+    result = run_isolated(work, _DEADLINE_OF_PROBE)
+    assert isinstance(result, Probe)
+    return result
+
+
+class EvaluationProcess:
+    """
+    The process.
+
+    :param games: what it plays, with what it has at this moment
+    :param with_state: whether the state of the environments can be had
+    """
+
+    def __init__(self, games: Games, with_state: bool) -> None:
+        self._child = ChildProcess(functools.partial(_serve, games, with_state))
+
+    def order(self, model: bytes, statistics: bytes | None) -> None:
+        """Ask for an evaluation; the parameters are those of :meth:`Games.put`."""
+        self._child.answer((model, statistics))
+
+    def answer(self, seconds: float) -> Played | None:
+        """
+        :param seconds: to wait for it
+        :return: the evaluation that was asked for, if it is there
+        :raises IsolatedError: if the evaluation failed, or the process is gone
+        """
+        try:
+            while self._child.receiver.poll(seconds):
+                kind, value = self._child.receiver.recv()
+                if kind == "error":
+                    raise IsolatedError(value)
+                if isinstance(value, Played):
+                    return value
+        except (EOFError, OSError):
+            raise IsolatedError(self._child.describe_crash()) from None
+        return None
+
+    def end(self) -> None:
+        """End it, whatever it is at."""
+        self._child.end()
+
+
+def _serve(games: Games, with_state: bool, parent: Parent) -> None:
+    _drop_buffers(games.agent.model)
+    played: Played | None = None
+    while True:
+        try:
+            model, statistics = parent.ask(played)
+        except EOFError:  # the training has ended
+            return
+        games.put(model, statistics)
+        before = _generators()
+        result = games.play()
+        drew = _generators() != before
+        played = Played(result, take_state(games.env)[0] if with_state else None, drew)
+
+
+def _drop_buffers(model: Any) -> None:
+    """Here nobody needs them: whatever the training writes into them from now on would be there twice."""
+    if sys.platform != "linux":
+        return
+    advise = ctypes.CDLL(None).madvise
+    for name in ("replay_buffer", "rollout_buffer"):
+        for array in _arrays(vars(getattr(model, name, None) or object)):
+            start = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = (array.ctypes.data + array.nbytes - start) // mmap.PAGESIZE * mmap.PAGESIZE
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED)
+
+
+def _arrays(values: Any) -> Iterator[np.ndarray]:
+    for value in values.values():
+        if isinstance(value, dict):
+            yield from _arrays(value)
+        elif isinstance(value, np.ndarray) and _is_droppable(value):
+            yield value
+
+
+def _is_droppable(array: np.ndarray) -> bool:
+    """Not what is a view of something, such as a file in memory, which the training shares."""
+    return array.dtype != object and array.nbytes >= _LEAST_TO_DROP and array.base is None and array.flags.c_contiguous
+
+
+def normalizations(env: Any) -> list[VecNormalize]:
+    """:return: the layers around a vector of environments that normalise"""
+    found = []
+    while isinstance(env, VecEnvWrapper):
+        if isinstance(env, VecNormalize):
+            found.append(env)
+        env = env.venv
+    return found
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def keeping_generators() -> Iterator[None]:
+    """The state of an environment holds the generators of its process: here they stay the training's."""
+    of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        torch.set_rng_state(of_torch)
+
+
+def _generators() -> tuple[Any, ...]:
+    of_numpy = np.random.get_state(legacy=False)
+    return random.getstate(), repr(of_numpy), torch.get_rng_state().numpy().tobytes()
