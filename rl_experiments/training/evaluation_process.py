@@ -13,27 +13,54 @@ import ctypes
 import functools
 import io
 import mmap
+import pickle
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Space
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
+from rl_experiments.algorithms.sb3.archive import model_bytes
 from rl_experiments.core import pickles
 from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, Parent, run_isolated
 from rl_experiments.core.symbols import Trust
-from rl_experiments.envs.state import take_state
+from rl_experiments.envs.state import put_space_state, space_state, take_state
 from rl_experiments.evaluation import Evaluation, play
 
 _STEPS_OF_PROBE = 32
 _DEADLINE_OF_PROBE = 60.0
 _DONT_NEED = 4
 _LEAST_TO_DROP = 1 << 20
+
+
+@dataclass(frozen=True)
+class Moment:
+    """
+    An agent at a moment of its training.
+
+    :param steps: of the training
+    :param model: the file of the model
+    :param statistics: the file of its normalisation, if it has one
+    :param exploration_rate: of actions that it takes at random, if it does
+    """
+
+    steps: int
+    model: bytes
+    statistics: bytes | None
+    exploration_rate: float | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> Moment:
+        """:return: what an SB3 model is now"""
+        normalization = model.get_vec_normalize_env()
+        statistics = None if normalization is None else pickle.dumps(normalization)  # as VecNormalize.save does
+        return cls(model.num_timesteps, model_bytes(model), statistics, getattr(model, "exploration_rate", None))
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,7 @@ class Games:
     :param env: environments of its own
     :param n_episodes: to play
     :param deterministic: the most probable actions instead of samples
+    :param seed: of what an evaluation draws
     :param trust: what of the user's own may be read
     """
 
@@ -52,29 +80,39 @@ class Games:
     env: VecEnv
     n_episodes: int
     deterministic: bool
+    seed: int
     trust: Trust = field(default_factory=Trust)
 
-    def put(self, model: bytes, statistics: bytes | None) -> None:
-        """
-        Let the agent and the normalisation be those of a moment.
-
-        :param model: the file of a model
-        :param statistics: the file of a normalisation, if there is one
-        """
-        _, parameters, _ = load_from_zip_file(io.BytesIO(model), device="cpu", load_data=False)
-        self.agent.model.policy.load_state_dict(parameters["policy"])
-        if statistics is not None:
-            saved = pickles.loads_trusting(statistics, self.trust)
+    def put(self, moment: Moment) -> None:
+        """Let the agent and the normalisation be those of a moment."""
+        model = self.agent.model
+        _, parameters, _ = load_from_zip_file(io.BytesIO(moment.model), device=model.device, load_data=False)
+        model.policy.load_state_dict(parameters["policy"])
+        if moment.exploration_rate is not None:
+            model.exploration_rate = moment.exploration_rate
+        if moment.statistics is not None:
+            saved = pickles.loads_trusting(moment.statistics, self.trust)
             for layer in normalizations(self.env):
-                layer.obs_rms, layer.ret_rms = saved.obs_rms, saved.ret_rms
+                for name in ("obs_rms", "ret_rms"):
+                    if hasattr(saved, name):
+                        setattr(layer, name, getattr(saved, name))
 
-    def play(self, on_step: Any = None) -> Evaluation:
-        """Play, with one thread: more would be no faster, and change the last bits."""
-        with one_thread():
+    def play(
+        self, steps: int, on_step: Callable[[Any], bool | None] | None = None, limit: int | None = None
+    ) -> Evaluation:
+        """
+        Play with random numbers of its own, and with one thread: more would be no faster, and change the last bits.
+
+        :param steps: of the training; they choose the random numbers
+        :param on_step: called after each step; returning False ends the play
+        :param limit: play so many steps at most
+        """
+        with one_thread(), own_random_numbers(self.agent.model.action_space, (self.seed, steps)):
             return play(
                 self.agent,
                 self.env,
                 n_episodes=self.n_episodes,
+                n_steps=limit,
                 deterministic=self.deterministic,
                 on_step=on_step,
             )
@@ -85,41 +123,25 @@ class Played:
     """
     :param result: of an evaluation
     :param state: that the environments were left in; None where it cannot be had
-    :param drew: whether random numbers were drawn that the training has a share in
     """
 
     result: Evaluation
     state: dict[str, Any] | None
-    drew: bool
 
 
-@dataclass(frozen=True)
-class Probe:
-    """
-    :param drew: whether a few steps drew from generators that the training has a share in
-    :param missing: what of the environments' state cannot be had
-    """
-
-    drew: bool
-    missing: tuple[str, ...]
-
-
-def probe(games: Games) -> Probe:
+def missing_state(games: Games) -> list[str]:
     """
     Play a few steps in a process of its own, of which nothing stays.
 
+    :return: what of the environments' state cannot be had
     :raises IsolatedError: if that fails
     """
 
-    def work(beat: Beat) -> Probe:
-        before = _generators()
-        play(games.agent, games.env, n_steps=_STEPS_OF_PROBE * games.env.num_envs, deterministic=games.deterministic)
-        drew = _generators() != before
-        return Probe(drew, tuple(take_state(games.env)[1]))
+    def work(beat: Beat) -> list[str]:
+        games.play(0, limit=_STEPS_OF_PROBE)
+        return take_state(games.env)[1]
 
-    result = run_isolated(work, _DEADLINE_OF_PROBE)
-    assert isinstance(result, Probe)
-    return result
+    return list(run_isolated(work, _DEADLINE_OF_PROBE))
 
 
 class EvaluationProcess:
@@ -133,9 +155,9 @@ class EvaluationProcess:
     def __init__(self, games: Games, with_state: bool) -> None:
         self._child = ChildProcess(functools.partial(_serve, games, with_state))
 
-    def order(self, model: bytes, statistics: bytes | None) -> None:
-        """Ask for an evaluation; the parameters are those of :meth:`Games.put`."""
-        self._child.answer((model, statistics))
+    def order(self, moment: Moment) -> None:
+        """Ask for an evaluation."""
+        self._child.answer(moment)
 
     def answer(self, seconds: float) -> Played | None:
         """
@@ -164,14 +186,12 @@ def _serve(games: Games, with_state: bool, parent: Parent) -> None:
     played: Played | None = None
     while True:
         try:
-            model, statistics = parent.ask(played)
+            moment = parent.ask(played)
         except EOFError:  # the training has ended
             return
-        games.put(model, statistics)
-        before = _generators()
-        result = games.play()
-        drew = _generators() != before
-        played = Played(result, take_state(games.env)[0] if with_state else None, drew)
+        games.put(moment)
+        result = games.play(moment.steps)
+        played = Played(result, take_state(games.env)[0] if with_state else None)
 
 
 def _drop_buffers(model: Any) -> None:
@@ -235,6 +255,22 @@ def keeping_generators() -> Iterator[None]:
         torch.set_rng_state(of_torch)
 
 
-def _generators() -> tuple[Any, ...]:
-    of_numpy = np.random.get_state(legacy=False)
-    return random.getstate(), repr(of_numpy), torch.get_rng_state().numpy().tobytes()
+@contextlib.contextmanager
+def own_random_numbers(space: Space, seed: tuple[int, int]) -> Iterator[None]:
+    """
+    Whether an evaluation draws random numbers or not, the training draws the same ones after it.
+
+    :param space: of the agent's actions, from which it may draw
+    :param seed: chooses the numbers
+    """
+    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    of_space = space_state(space)
+    with keeping_generators():
+        random.seed(number)
+        np.random.seed(number)
+        torch.default_generator.manual_seed(number)
+        space.seed(number)
+        try:
+            yield
+        finally:
+            put_space_state(space, of_space)

@@ -10,10 +10,11 @@ from rl_experiments.envs.state import put_state
 from rl_experiments.training.evaluation_process import (
     EvaluationProcess,
     Games,
+    Moment,
     Played,
     keeping_generators,
+    missing_state,
     normalizations,
-    probe,
 )
 from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.threads import IdleCores
@@ -59,7 +60,7 @@ class EvaluationsBeside:
             self._probe()
         return self.hindrance is None and self._has_a_core()
 
-    def order(self, model: bytes, statistics: bytes | None) -> None:
+    def order(self, moment: Moment) -> None:
         """
         Ask for an evaluation of an agent.
 
@@ -68,7 +69,7 @@ class EvaluationsBeside:
         if self._process is None:
             self._process = EvaluationProcess(self.games, self.with_state)
         self._ordered = True
-        self._process.order(model, statistics)
+        self._process.order(moment)
 
     def answer(self, seconds: float) -> Played | None:
         """
@@ -88,8 +89,6 @@ class EvaluationsBeside:
         if played.state is not None:
             with keeping_generators():
                 put_state(self.games.env, played.state)
-        if played.drew:
-            self._find_fault()
         return played
 
     def renew(self) -> None:
@@ -106,25 +105,15 @@ class EvaluationsBeside:
     def _probe(self) -> None:
         self._probed = True
         try:
-            found = probe(self.games)
+            missing = missing_state(self.games)
         except (IsolatedError, OSError) as error:
             self.hindrance = f"it cannot be tried in another process: {error}"
         else:
-            self.with_state = not found.missing
-            if found.drew:
-                self.hindrance = "agent or environment draw from the random numbers that the training draws from"
-            elif found.missing and not _is_safe(self.games):
-                self.hindrance = f"the state of the environment cannot be had ({found.missing[0]})"
+            self.with_state = not missing
+            if missing and not _is_safe(self.games):
+                self.hindrance = f"the state of the environment cannot be had ({missing[0]})"
         if self._mode == ON:
             self._tell_why()
-
-    def _find_fault(self) -> None:
-        self.hindrance = "the environment draws from the random numbers that the training draws from"
-        to_stderr(
-            "The evaluation's environment drew random numbers that the training has a share in: up to here the run is"
-            " not the same as with --eval-in-background off, as which it goes on"
-        )
-        self.renew()
 
     def _tell_why(self) -> None:
         if self.hindrance is not None:
@@ -137,8 +126,8 @@ def _hindrance(games: Games) -> str | None:
         return "this system, or JAX in this process, does not let it fork"
     if model.device.type != "cpu":
         return "what is on a GPU does not survive a fork"
-    if not games.deterministic:
-        return "actions are drawn from the random numbers that the training draws from"
+    if not games.deterministic and getattr(model, "use_sde", False):
+        return "the noise of the actions goes on from one evaluation to the next"
     if type(env.unwrapped) is not DummyVecEnv:
         return "the environments have processes or threads of their own"
     if any(single.render_mode is not None for single in env.unwrapped.envs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +9,12 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import sync_envs_normalization
 
-from rl_experiments.algorithms.sb3.archive import model_bytes
 from rl_experiments.core.files import replacing, write_bytes
 from rl_experiments.core.isolation import IsolatedError
 from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.training.callbacks import save_with_statistics
-from rl_experiments.training.evaluation_process import Games
+from rl_experiments.training.evaluation_process import Games, Moment
 from rl_experiments.training.evaluations_beside import EvaluationsBeside
 from rl_experiments.training.held_log import HeldLog
 from rl_experiments.training.stopping import StopRequest, to_stderr
@@ -130,22 +128,20 @@ class PeriodicEvaluation(BaseCallback):
         self._keep(result, self.num_timesteps, lambda run: save_with_statistics(*_best(self.model, run)))
         return self.on_evaluation is None or self.on_evaluation(result)
 
+    @property
+    def _moment(self) -> Moment:
+        assert self._pending is not None
+        return Moment(**{name: value for name, value in self._pending.items() if name != "log"})
+
     def _order(self) -> bool:
         """:return: whether the evaluation is played beside the training"""
-        normalization = self.model.get_vec_normalize_env()
-        model = model_bytes(self.model)
-        statistics = None if normalization is None else pickle.dumps(normalization)  # as VecNormalize.save does
+        moment = Moment.of(self.model)
         try:
-            self.beside.order(model, statistics)
+            self.beside.order(moment)
         except OSError:
             return False
         self._held = HeldLog(self.logger)
-        self._pending = {
-            "steps": self.num_timesteps,
-            "model": model,
-            "statistics": statistics,
-            "log": self._held.plain,
-        }
+        self._pending = {**vars(moment), "log": self._held.plain}
         return True
 
     def _look(self, seconds: float) -> bool:
@@ -162,7 +158,7 @@ class PeriodicEvaluation(BaseCallback):
             if not self.beside.is_busy:
                 if not self.beside.is_possible():
                     return self._take(self._play_pending())
-                self.beside.order(self._pending["model"], self._pending["statistics"])
+                self.beside.order(self._moment)
             played = self.beside.answer(seconds)
         except (IsolatedError, OSError) as error:
             to_stderr(f"The evaluation at {self._pending['steps']} steps is played again, by the training: {error}")
@@ -189,19 +185,17 @@ class PeriodicEvaluation(BaseCallback):
 
     def _play_pending(self) -> Evaluation:
         """Play here, with the agent as it was."""
-        assert self._pending is not None
-        policy = self.games.agent.model.policy
-        newer = {name: value.clone() for name, value in policy.state_dict().items()}
+        newer = Moment.of(self.model)
         try:
-            self.games.put(self._pending["model"], self._pending["statistics"])
-            return self.games.play(self._goes_on)
+            self.games.put(self._moment)
+            return self.games.play(self._moment.steps, self._goes_on)
         finally:
-            policy.load_state_dict(newer)
+            self.games.put(newer)
 
     def _play(self) -> Evaluation:
         if self.model.get_vec_normalize_env() is not None:
             sync_envs_normalization(self.training_env, self.games.env)
-        return self.games.play(self._goes_on)
+        return self.games.play(self.num_timesteps, self._goes_on)
 
     def _goes_on(self, step: Any) -> bool:
         return self.stop.signal is None

@@ -300,6 +300,7 @@ class Training:
             self._make_envs(experiment.n_eval_envs, training=False),
             experiment.eval_episodes,
             not configuration.recipe.acts_stochastically,
+            experiment.seed,
             configuration.trust,
         )
         beside = EvaluationsBeside(
