@@ -28,7 +28,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from rl_experiments.algorithms.sb3.archive import model_bytes
 from rl_experiments.core import pickles
-from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, Parent, run_isolated
+from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, Parent, be_silent, run_isolated
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs.state import put_space_state, space_state, take_state
 from rl_experiments.evaluation import Evaluation, play
@@ -91,11 +91,9 @@ class Games:
         if moment.exploration_rate is not None:
             model.exploration_rate = moment.exploration_rate
         if moment.statistics is not None:
-            saved = pickles.loads_trusting(moment.statistics, self.trust)
+            saved = vars(pickles.loads_trusting(moment.statistics, self.trust))
             for layer in normalizations(self.env):
-                for name in ("obs_rms", "ret_rms"):
-                    if hasattr(saved, name):
-                        setattr(layer, name, getattr(saved, name))
+                vars(layer).update({name: saved[name] for name in ("obs_rms", "ret_rms") if name in saved})
 
     def play(
         self, steps: int, on_step: Callable[[Any], bool | None] | None = None, limit: int | None = None
@@ -138,6 +136,7 @@ def missing_state(games: Games) -> list[str]:
     """
 
     def work(beat: Beat) -> list[str]:
+        be_silent()
         games.play(0, limit=_STEPS_OF_PROBE)
         return take_state(games.env)[1]
 

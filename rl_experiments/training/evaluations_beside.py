@@ -22,6 +22,7 @@ from rl_experiments.training.threads import IdleCores
 AUTO, ON, OFF = MODES = ("auto", "on", "off")
 _FORKED_SAFELY = ("gymnasium.envs.box2d", "ale_py")
 """Environments in memory alone, although their state cannot be had."""
+_MOST_REMEMBERED = 1 << 28
 _LEAST_IDLE = 0.5
 """Cores that nobody used since the last evaluation."""
 
@@ -42,9 +43,12 @@ class EvaluationsBeside:
         self.hindrance = "it was asked for" if mode == OFF else hindrance or _hindrance(games)
         self.with_state = False
         """Whether the environments here are always put to where the evaluations left them."""
+        self.unseen: list[Moment] = []
+        """What was evaluated in the process alone, in environments that leave no state."""
+        self._has_forgotten = False
         self._probed = False
         self._process: EvaluationProcess | None = None
-        self._ordered = False
+        self._current: Moment | None = None
         self._idle = IdleCores()
         if mode == ON:
             self._tell_why()
@@ -52,7 +56,7 @@ class EvaluationsBeside:
     @property
     def is_busy(self) -> bool:
         """Whether there is a process that has an order."""
-        return self._process is not None and self._ordered
+        return self._process is not None and self._current is not None
 
     def is_possible(self) -> bool:
         """Whether the next evaluation can be played beside the training, and should."""
@@ -68,7 +72,7 @@ class EvaluationsBeside:
         """
         if self._process is None:
             self._process = EvaluationProcess(self.games, self.with_state)
-        self._ordered = True
+        self._current = moment
         self._process.order(moment)
 
     def answer(self, seconds: float) -> Played | None:
@@ -80,11 +84,13 @@ class EvaluationsBeside:
         try:
             played = self._process.answer(seconds)
         except IsolatedError:
-            self.renew()
+            self._end()
             raise
         if played is None:
             return None
-        self._ordered = False
+        if not self.with_state and self._current is not None:
+            self._remember(self._current)
+        self._current = None
         self._idle.begin()
         if played.state is not None:
             with keeping_generators():
@@ -92,13 +98,39 @@ class EvaluationsBeside:
         return played
 
     def renew(self) -> None:
-        """End the process; the next one has the environments as they are here then."""
+        """End the process: the environments begin anew, here, and what it has played there no longer matters."""
+        self._end()
+        self.unseen.clear()
+        self._has_forgotten = False
+
+    def take_over(self) -> list[Moment]:
+        """
+        End the process, because the training plays in its own environments.
+
+        :return: what has to be played in them before
+        """
+        if self._has_forgotten:
+            to_stderr(
+                "The episodes of the evaluations are not those of a training that waits for them: the process"
+                " that played them has ended, and the state of the environment cannot be had"
+            )
+        missed = list(self.unseen)
+        self.renew()
+        return missed
+
+    def _remember(self, moment: Moment) -> None:
+        self.unseen.append(moment)
+        if sum(len(moment.model) for moment in self.unseen) > _MOST_REMEMBERED:
+            self.unseen.clear()
+            self._has_forgotten = True
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.end()
-        self._process, self._ordered = None, False
+        self._process, self._current = None, None
 
     def _has_a_core(self) -> bool:
-        if self._mode == ON:
+        if self._mode == ON or self.unseen or self._has_forgotten:
             return True
         return available_cores() > self._n_threads and self._idle.count() >= _LEAST_IDLE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -157,12 +158,12 @@ class PeriodicEvaluation(BaseCallback):
         try:
             if not self.beside.is_busy:
                 if not self.beside.is_possible():
-                    return self._take(self._play_pending())
+                    return self._take(self._play_again([self._moment]))
                 self.beside.order(self._moment)
             played = self.beside.answer(seconds)
         except (IsolatedError, OSError) as error:
             to_stderr(f"The evaluation at {self._pending['steps']} steps is played again, by the training: {error}")
-            return self._take(self._play_pending())
+            return self._take(self._play_again([self._moment]))
         return True if played is None else self._take(played.result)
 
     def _take(self, result: Evaluation) -> bool:
@@ -183,16 +184,21 @@ class PeriodicEvaluation(BaseCallback):
             checkpoints.rate(self.run, pending["steps"], result.mean_reward)
         return self.on_evaluation is None or self.on_evaluation(result)
 
-    def _play_pending(self) -> Evaluation:
-        """Play here, with the agent as it was."""
-        newer = Moment.of(self.model)
+    def _play_again(self, moments: list[Moment]) -> Evaluation:
+        """Play here, with the agent as it was; what the process played alone comes first."""
+        newer = replace(Moment.of(self.model), statistics=None)
         try:
-            self.games.put(self._moment)
-            return self.games.play(self._moment.steps, self._goes_on)
+            for moment in [*self.beside.take_over(), *moments]:
+                self.games.put(moment)
+                result = self.games.play(moment.steps, self._goes_on)
+            return result
         finally:
             self.games.put(newer)
 
     def _play(self) -> Evaluation:
+        if self.beside.unseen:
+            self._play_again([])
+        self.beside.take_over()
         if self.model.get_vec_normalize_env() is not None:
             sync_envs_normalization(self.training_env, self.games.env)
         return self.games.play(self.num_timesteps, self._goes_on)
