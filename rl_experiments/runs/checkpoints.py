@@ -218,16 +218,18 @@ def prune(run: Run) -> None:
     """Remove what a killed process left half-written, and all checkpoints that need not stay."""
     folders = checkpoints_of(run)
     scores: dict[Path, float] = {}
-    inexact = set()
+    inexact, unrated = set(), set()
     for path in folders:
         with contextlib.suppress(ConfigurationError):
             found = read(path)
+            if found.scored_at is not None:
+                unrated.add(path)
             if not found.exact:
                 inexact.add(path)
             elif found.score is not None:
                 scores[path] = found.score
     exact = [path for path in folders if path not in inexact]
-    kept = {*exact[-KEPT:], *folders[-1:]}
+    kept = {*exact[-KEPT:], *folders[-1:], *unrated}
     if scores:
         kept.add(max(scores, key=lambda path: (scores[path], path.name)))
     for path in folders:

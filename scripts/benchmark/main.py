@@ -27,6 +27,7 @@ from pathlib import Path
 
 from .checkpoints import checkpoints
 from .common import BenchmarkError, Plan, Row, say
+from .evaluation import evaluation
 from .recording import FILMED, recording
 from .report import machine, markdown
 from .startup import start_up
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
     **{name: partial(training, case) for name, case in CASES.items()},
     "checkpoints": checkpoints,
+    "evaluation": evaluation,
     "tables": tables,
     "tuning": tuning,
     **{name: partial(recording, name) for name in FILMED},
