@@ -162,7 +162,7 @@ def test_who_has_to_wait_says_why(
     assert not orders
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_the_process_ends_with_the_training(number: int, tmp_path: Path) -> None:
     """An evaluation of a million episodes does not end by itself."""
     command = f"-m rl_experiments.train --algo ppo --env CartPole-v1 -n 1000000 --seed 1 -f {tmp_path} --verbose 0"
