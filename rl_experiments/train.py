@@ -71,6 +71,7 @@ def build_parser() -> Parser:
         "--save-every",
         "--video-freq",
         "--keep-videos",
+        "--eval-in-background",
         "--from-study",
         *FLAGS_OF_OURS,
     )

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from .checkpoints import checkpoints
 from .common import BenchmarkError, Plan, Row, say
+from .evaluation import evaluation
 from .publishing import publishing
 from .recording import FILMED, recording
 from .report import machine, markdown, summary_table
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "first-step": first_step,
     **{name: partial(training, case) for name, case in CASES.items()},
     "checkpoints": checkpoints,
+    "evaluation": evaluation,
     "tables": tables,
     "publish": publishing,
     "tuning": tuning,
