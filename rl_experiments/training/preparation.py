@@ -62,6 +62,8 @@ class Prepared:
                 "vec_env": experiment.vec_env,
                 "device": experiment.device,
                 "trained_agent": experiment.trained_agent,
+                # Runs from before there was a choice stay the same experiments.
+                **({} if experiment.precision == "float32" else {"precision": experiment.precision}),
             }
         )
 

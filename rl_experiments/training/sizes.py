@@ -39,7 +39,13 @@ def check_sizes(
     parameters = model_parameters(algorithm)
     if "buffer_size" in parameters:
         size = int(hyperparameters.get("buffer_size", parameters["buffer_size"].default))
-        step = observation * (1 if hyperparameters.get("optimize_memory_usage") else 2) + action + _NUMBERS_OF_A_STEP
+        from rl_experiments.algorithms.sb3.building import can_share_frames
+        from rl_experiments.algorithms.sb3.learner.frames import bytes_of_step
+
+        kept = observation * (1 if hyperparameters.get("optimize_memory_usage") else 2)
+        if can_share_frames(algorithm, hyperparameters, observation_space):
+            kept = observation = bytes_of_step(observation_space, hyperparameters.get("frame_stack"))
+        step = kept + action + _NUMBERS_OF_A_STEP
         what = f"A replay buffer with buffer_size {size} ({hyperparameters.origin('buffer_size')})"
         # The system gives memory where it is written to, but refuses a single array that is larger than all of it.
         require_memory(what, size * observation)

@@ -1,0 +1,150 @@
+"""SB3's policies with the same weights, which act with less bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import stable_baselines3.dqn.policies as dqn
+import stable_baselines3.sac.policies as sac
+import stable_baselines3.td3.policies as td3
+import torch
+from stable_baselines3.common.policies import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    ContinuousCritic,
+    MultiInputActorCriticPolicy,
+)
+from torch import nn
+
+from rl_experiments.algorithms.sb3.learner.distributions import QUICK
+from rl_experiments.algorithms.sb3.learner.networks import QuickCritic, quicken_networks
+
+
+class QuickPolicy:
+    """What all of them have: their parameters at hand, and modes only where a layer has modes."""
+
+    held: tuple[nn.Parameter, ...]
+    has_modes: bool
+    training: bool
+
+    def set_training_mode(self, mode: bool) -> None:
+        """See SB3, which goes through all layers at each step."""
+        if self.has_modes:
+            super().set_training_mode(mode)  # type: ignore[misc]
+        else:
+            self.training = mode
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """See torch, which looks for them anew each time."""
+        return iter(self.held) if recurse else super().parameters(recurse)  # type: ignore[misc,no-any-return]
+
+
+class _ActsOnly(QuickPolicy):
+    def _predict(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        with torch.inference_mode():
+            return super()._predict(*arguments, **named)  # type: ignore[misc,no-any-return]
+
+
+class _ActorCritic(_ActsOnly):
+    def forward(self, *arguments: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See SB3; while it collects experience, no gradients are asked for."""
+        if torch.is_grad_enabled():
+            return super().forward(*arguments, **named)  # type: ignore[misc,no-any-return]
+        with torch.inference_mode():
+            return super().forward(*arguments, **named)  # type: ignore[misc,no-any-return]
+
+
+class QuickActorCriticPolicy(_ActorCritic, ActorCriticPolicy):
+    """Of vectors."""
+
+
+class QuickActorCriticCnnPolicy(_ActorCritic, ActorCriticCnnPolicy):
+    """Of pictures."""
+
+
+class QuickMultiInputActorCriticPolicy(_ActorCritic, MultiInputActorCriticPolicy):
+    """Of dictionaries."""
+
+
+class QuickQNetwork(QuickPolicy, dqn.QNetwork):
+    """Of DQN."""
+
+
+class QuickDQNPolicy(_ActsOnly, dqn.DQNPolicy):
+    """Of vectors."""
+
+
+class QuickDQNCnnPolicy(_ActsOnly, dqn.CnnPolicy):
+    """Of pictures."""
+
+
+class QuickSACPolicy(_ActsOnly, sac.SACPolicy):
+    """Of vectors."""
+
+
+class QuickSACCnnPolicy(_ActsOnly, sac.CnnPolicy):
+    """Of pictures."""
+
+
+class QuickSACActor(QuickPolicy, sac.Actor):
+    """Of SAC."""
+
+
+class QuickTD3Policy(_ActsOnly, td3.TD3Policy):
+    """Of vectors."""
+
+
+class QuickTD3CnnPolicy(_ActsOnly, td3.CnnPolicy):
+    """Of pictures."""
+
+
+class QuickTD3Actor(QuickPolicy, td3.Actor):
+    """Of TD3 and DDPG."""
+
+
+class QuickContinuousCritic(QuickPolicy, QuickCritic):
+    """Of SAC, TD3 and DDPG."""
+
+
+_CLASSES: dict[type, type] = {
+    ActorCriticPolicy: QuickActorCriticPolicy,
+    ActorCriticCnnPolicy: QuickActorCriticCnnPolicy,
+    MultiInputActorCriticPolicy: QuickMultiInputActorCriticPolicy,
+    ContinuousCritic: QuickContinuousCritic,
+    dqn.QNetwork: QuickQNetwork,
+    dqn.DQNPolicy: QuickDQNPolicy,
+    dqn.CnnPolicy: QuickDQNCnnPolicy,
+    sac.Actor: QuickSACActor,
+    sac.SACPolicy: QuickSACPolicy,
+    sac.CnnPolicy: QuickSACCnnPolicy,
+    td3.Actor: QuickTD3Actor,
+    td3.TD3Policy: QuickTD3Policy,
+    td3.CnnPolicy: QuickTD3CnnPolicy,
+}
+"""Only these: whoever derives from them may rely on what is left out here."""
+_WITHOUT_MODES = (
+    *("torch.nn.modules.linear", "torch.nn.modules.conv", "torch.nn.modules.container", "torch.nn.modules.flatten"),
+    *("torch.nn.modules.activation", "stable_baselines3.", "rl_experiments.algorithms.sb3.learner."),
+)
+
+
+def quicken_policy(policy: nn.Module, precision: str) -> None:
+    """
+    :param policy: as SB3 made it, on its device; changed in place
+    :param precision: of its convolutions
+    """
+    quicken_networks(policy, precision)
+    for part in policy.modules():
+        quick = _CLASSES.get(type(part))
+        if quick is not None:
+            part.has_modes = any(map(_has_modes, part.modules()))  # type: ignore[assignment]
+            part.held = tuple(part.parameters())  # type: ignore[assignment]
+            part.__class__ = quick
+        distribution = getattr(part, "action_dist", None)
+        if type(distribution) in QUICK:
+            distribution.__class__ = QUICK[type(distribution)]  # type: ignore[union-attr,index]
+
+
+def _has_modes(module: nn.Module) -> bool:
+    return isinstance(module, nn.RReLU) or not f"{type(module).__module__}.".startswith(_WITHOUT_MODES)
