@@ -12,15 +12,41 @@ from stable_baselines3.common.distributions import (
     SquashedDiagGaussianDistribution,
 )
 from torch.distributions import Categorical, Normal
+from torch.nn import functional
 
 
 class QuickCategoricalDistribution(CategoricalDistribution):
     """Numbers that are none are still found: by the sampling."""
 
+    _logits: torch.Tensor
+    _given: torch.Tensor
+
     def proba_distribution(self, action_logits: torch.Tensor) -> QuickCategoricalDistribution:
         """See SB3."""
-        self.distribution = Categorical(logits=action_logits, validate_args=False)
+        self._given, self._logits = action_logits, functional.log_softmax(action_logits, dim=-1)
         return self
+
+    @property
+    def distribution(self) -> Categorical:  # type: ignore[override]
+        """The same as torch has it, for whoever asks."""
+        return Categorical(logits=self._given)
+
+    def log_prob(self, actions: torch.Tensor) -> torch.Tensor:
+        """See SB3."""
+        return self._logits.gather(-1, actions.long().unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> torch.Tensor:
+        """See SB3; an action that cannot be counts nothing."""
+        logits = self._logits.clamp(min=torch.finfo(self._logits.dtype).min)
+        return -(logits * self._logits.exp()).sum(-1)
+
+    def sample(self) -> torch.Tensor:
+        """See SB3; the same random numbers."""
+        return torch.multinomial(functional.softmax(self._given, dim=-1), 1, True).squeeze(-1)
+
+    def mode(self) -> torch.Tensor:
+        """See SB3."""
+        return torch.argmax(self._given, dim=1)
 
 
 class _QuickGaussian(DiagGaussianDistribution):

@@ -9,13 +9,17 @@ import stable_baselines3.dqn.policies as dqn
 import stable_baselines3.sac.policies as sac
 import stable_baselines3.td3.policies as td3
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.policies import (
     ActorCriticCnnPolicy,
     ActorCriticPolicy,
     ContinuousCritic,
     MultiInputActorCriticPolicy,
 )
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import nn
+from torch.nn import functional
 
 from rl_experiments.algorithms.sb3.learner.distributions import QUICK
 from rl_experiments.algorithms.sb3.learner.networks import QuickCritic, quicken_networks
@@ -47,12 +51,32 @@ class _ActsOnly(QuickPolicy):
 
 
 class _ActorCritic(_ActsOnly):
-    def forward(self, *arguments: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    is_plain: bool
+    """Whether observations are vectors of numbers, which go into two towers of layers as they are."""
+
+    def forward(self, obs: Any, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See SB3; while it collects experience, no gradients are asked for."""
         if torch.is_grad_enabled():
-            return super().forward(*arguments, **named)  # type: ignore[misc,no-any-return]
+            return super().forward(obs, deterministic)  # type: ignore[misc,no-any-return]
         with torch.inference_mode():
-            return super().forward(*arguments, **named)  # type: ignore[misc,no-any-return]
+            if not self.is_plain:
+                return super().forward(obs, deterministic)  # type: ignore[misc,no-any-return]
+            distribution, values = self._heads(obs)
+            actions = distribution.get_actions(deterministic=deterministic)
+            return actions.reshape((-1, *self.action_space.shape)), values, distribution.log_prob(actions)
+
+    def evaluate_actions(self, obs: Any, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """See SB3."""
+        if not self.is_plain:
+            return super().evaluate_actions(obs, actions)  # type: ignore[misc,no-any-return]
+        distribution, values = self._heads(obs)
+        return values, distribution.log_prob(actions), distribution.entropy()
+
+    def _heads(self: Any, obs: torch.Tensor) -> tuple[Any, torch.Tensor]:
+        features, towers = obs.float().flatten(1), self.mlp_extractor
+        distribution = self._get_action_dist_from_latent(towers.policy_net.forward(features))
+        value = self.value_net
+        return distribution, functional.linear(towers.value_net.forward(features), value.weight, value.bias)
 
 
 class QuickActorCriticPolicy(_ActorCritic, ActorCriticPolicy):
@@ -141,9 +165,19 @@ def quicken_policy(policy: nn.Module, precision: str) -> None:
             part.has_modes = any(map(_has_modes, part.modules()))  # type: ignore[assignment]
             part.held = tuple(part.parameters())  # type: ignore[assignment]
             part.__class__ = quick
+            if isinstance(part, _ActorCritic):
+                part.is_plain = _is_plain(part)
         distribution = getattr(part, "action_dist", None)
         if type(distribution) in QUICK:
             distribution.__class__ = QUICK[type(distribution)]  # type: ignore[union-attr,index]
+
+
+def _is_plain(policy: Any) -> bool:
+    space = policy.observation_space
+    types = (type(policy.features_extractor), type(policy.mlp_extractor), type(policy.value_net))
+    numbers = isinstance(space, spaces.Box) and not is_image_space(space)
+    shared = policy.share_features_extractor and not policy.use_sde
+    return bool(types == (FlattenExtractor, MlpExtractor, nn.Linear) and numbers and shared)
 
 
 def _has_modes(module: nn.Module) -> bool:
