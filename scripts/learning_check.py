@@ -281,9 +281,7 @@ class Plan:
 CHECKS: dict[str, Callable[[Plan], list[dict[str, Any]]]] = {
     "dqn-atari": lambda plan: check_updates("dqn-atari", dqn_trace, plan.updates, 1),
     "ppo-atari": lambda plan: check_updates("ppo-atari", ppo_trace, plan.updates, 8),
-    "ppo-cartpole": lambda plan: check_curves(
-        "ppo-cartpole", "ppo", "CartPole-v1", plan.ppo_steps, range(plan.seeds)
-    ),
+    "ppo-cartpole": lambda plan: check_curves("ppo-cartpole", "ppo", "CartPole-v1", plan.ppo_steps, range(plan.seeds)),
     "sac-hopper": lambda plan: check_curves("sac-hopper", "sac", "Hopper-v5", plan.sac_steps, range(plan.seeds)),
 }
 

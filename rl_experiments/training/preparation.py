@@ -111,6 +111,8 @@ def prepare(
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
+    if algorithm.backend != "sb3":
+        _check_precision(experiment, None)
     if algorithm.backend == "tabular":
         from rl_experiments.training.tables.preparation import prepare_table
 
@@ -139,6 +141,7 @@ def prepare(
         tries=tries,
         trust=trust,
     )
+    _check_precision(experiment, synthetic.observation_space)
     remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
@@ -151,6 +154,22 @@ def prepare(
         if package:
             remember_use(f"{package}.*")
     return Prepared(experiment, configuration, synthetic)
+
+
+def _check_precision(experiment: Experiment, space: Any) -> None:
+    """
+    :param space: of observations; None where nothing is learned by SB3's networks
+    :raises ConfigurationError: if another precision would change nothing
+    """
+    if experiment.precision == "float32":
+        return
+    parts = getattr(space, "spaces", None)
+    kinds = list(parts.values()) if isinstance(parts, dict) else [space]
+    if not any(getattr(kind, "dtype", None) == np.uint8 and len(kind.shape) == 3 for kind in kinds):
+        raise ConfigurationError(
+            f"precision {experiment.precision} is for the convolutions of networks that see pictures, and"
+            f" {experiment.algo} on {experiment.env} has none. Expected float32"
+        )
 
 
 def report(prepared: Prepared) -> str:

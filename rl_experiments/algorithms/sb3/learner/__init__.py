@@ -1,8 +1,8 @@
 """
 What makes learning faster than SB3's own classes do, with the same results up to rounding.
 
-A model is made by SB3 from SB3's own classes; then its policy, its optimizers and its rollout buffer become classes that
-derive from them. What is saved names SB3's, so that it loads where this package is not installed.
+A model is made by SB3 from SB3's own classes; then its policy, its optimizers and its rollout buffer become classes
+that derive from them. What is saved names SB3's, so that it loads where this package is not installed.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ def shares_frames(space: spaces.Space) -> bool:
     return isinstance(space, spaces.Box) and is_image_space(space) and is_image_space_channels_first(space)
 
 
-def bytes_of_step(space: spaces.Box, frame_stack: int | None) -> int:
+def bytes_of_step(space: spaces.Space, frame_stack: int | None) -> int:
     """:return: what a step takes in :class:`FrameReplayBuffer`, without its action and numbers"""
     count = _frames_of(space, frame_stack)
-    frame = int(np.prod(space.shape)) // count
+    frame = int(np.prod(space.shape or ())) // count
     # One picture for each step, and one for each episode, of which there is hardly one in 50 steps.
     return frame + frame // 50 + 2 * count * _BYTES_OF_INDEX
 
@@ -203,6 +203,6 @@ class FrameReplayBuffer(ReplayBuffer):
         return tensor
 
 
-def _frames_of(space: spaces.Box, frame_stack: int | None) -> int:
-    channels = space.shape[0]
+def _frames_of(space: spaces.Space, frame_stack: int | None) -> int:
+    channels = (space.shape or (1,))[0]
     return frame_stack if frame_stack and channels % frame_stack == 0 else channels

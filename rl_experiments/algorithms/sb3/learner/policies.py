@@ -41,34 +41,35 @@ class QuickPolicy:
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """See torch, which looks for them anew each time."""
-        return iter(self.held) if recurse else super().parameters(recurse)  # type: ignore[misc,no-any-return]
+        return iter(self.held) if recurse else super().parameters(recurse)  # type: ignore[misc]
 
 
 class _ActsOnly(QuickPolicy):
     def _predict(self, *arguments: Any, **named: Any) -> torch.Tensor:
         with torch.inference_mode():
-            return super()._predict(*arguments, **named)  # type: ignore[misc,no-any-return]
+            return super()._predict(*arguments, **named)  # type: ignore[misc]
 
 
 class _ActorCritic(_ActsOnly):
+    action_space: spaces.Space
     is_plain: bool
     """Whether observations are vectors of numbers, which go into two towers of layers as they are."""
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See SB3; while it collects experience, no gradients are asked for."""
         if torch.is_grad_enabled():
-            return super().forward(obs, deterministic)  # type: ignore[misc,no-any-return]
+            return super().forward(obs, deterministic)  # type: ignore[misc]
         with torch.inference_mode():
             if not self.is_plain:
-                return super().forward(obs, deterministic)  # type: ignore[misc,no-any-return]
+                return super().forward(obs, deterministic)  # type: ignore[misc]
             distribution, values = self._heads(obs)
             actions = distribution.get_actions(deterministic=deterministic)
-            return actions.reshape((-1, *self.action_space.shape)), values, distribution.log_prob(actions)
+            return actions.reshape((-1, *(self.action_space.shape or ()))), values, distribution.log_prob(actions)
 
     def evaluate_actions(self, obs: Any, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """See SB3."""
         if not self.is_plain:
-            return super().evaluate_actions(obs, actions)  # type: ignore[misc,no-any-return]
+            return super().evaluate_actions(obs, actions)  # type: ignore[misc]
         distribution, values = self._heads(obs)
         return values, distribution.log_prob(actions), distribution.entropy()
 
@@ -169,7 +170,7 @@ def quicken_policy(policy: nn.Module, precision: str) -> None:
                 part.is_plain = _is_plain(part)
         distribution = getattr(part, "action_dist", None)
         if type(distribution) in QUICK:
-            distribution.__class__ = QUICK[type(distribution)]  # type: ignore[union-attr,index]
+            distribution.__class__ = QUICK[type(distribution)]  # type: ignore[index]
 
 
 def _is_plain(policy: Any) -> bool:
