@@ -50,6 +50,20 @@ class FramePool:
         self._last = np.zeros((n_envs, stack, *shape), np.uint8)
         self._last_ids = np.full((n_envs, stack), _NOTHING, np.int64)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """:return: without the room that no picture fills yet"""
+        newest, used = divmod(self._next, self._per_chunk)
+        chunks = {number: chunk[:used] if number == newest else chunk for number, chunk in self._chunks.items()}
+        return {**vars(self), "_chunks": chunks, "_spare": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """:param state: as it was stored"""
+        vars(self).update(state)
+        for number, chunk in self._chunks.items():
+            if len(chunk) < self._per_chunk:
+                self._chunks[number] = self._new_chunk()
+                self._chunks[number][: len(chunk)] = chunk
+
     @property
     def nbytes(self) -> int:
         """Memory that the pictures take."""
