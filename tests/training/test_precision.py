@@ -13,7 +13,7 @@ from rl_experiments.training.settings import Experiment
 
 @pytest.mark.parametrize(("algo", "env"), [("ppo", "CartPole-v1"), ("q_learning", "FrozenLake-v1")])
 def test_it_is_refused_where_there_are_no_convolutions(algo: str, env: str) -> None:
-    with pytest.raises(ConfigurationError, match="precision bfloat16 is for the convolutions .* Expected float32"):
+    with pytest.raises(ConfigurationError, match=r"precision bfloat16 is for the convolutions .* Expected float32"):
         prepare(Experiment(algo=algo, env=env, precision="bfloat16"))
 
 
