@@ -95,6 +95,7 @@ _CLASS_MODULES = (
     "stable_baselines3.common.noise",
     "stable_baselines3.common.sb2_compat.rmsprop_tf_like",
     "stable_baselines3.her.her_replay_buffer",
+    "rl_experiments.algorithms.sb3.learner.frames",
     "sb3_contrib.common.recurrent.policies",
     "sb3_contrib.common.recurrent.buffers",
     "sb3_contrib.common.maskable.policies",

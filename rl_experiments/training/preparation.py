@@ -63,6 +63,8 @@ class Prepared:
                 "vec_env": experiment.vec_env,
                 "device": experiment.device,
                 "trained_agent": experiment.trained_agent,
+                # Runs from before there was a choice stay the same experiments.
+                **({} if experiment.precision == "float32" else {"precision": experiment.precision}),
             }
         )
 
@@ -82,6 +84,8 @@ def prepare(
     :param trust: what these may name; if None, anything, since they are the user's own
     """
     experiment, algorithm, hyperparameters = check_settings_of(experiment, trial, hyperparameters)
+    if algorithm.backend != "sb3":
+        _check_precision(experiment, None)
     if algorithm.backend == "tabular":
         from rl_experiments.training.tables.preparation import prepare_table
 
@@ -110,6 +114,7 @@ def prepare(
         tries=tries,
         trust=trust,
     )
+    _check_precision(experiment, synthetic.observation_space)
     remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
     configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
     if tries:
@@ -168,6 +173,22 @@ def check_settings_of(
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
     return experiment, algorithm, hyperparameters
+
+
+def _check_precision(experiment: Experiment, space: Any) -> None:
+    """
+    :param space: of observations; None where nothing is learned by SB3's networks
+    :raises ConfigurationError: if another precision would change nothing
+    """
+    if experiment.precision == "float32":
+        return
+    parts = getattr(space, "spaces", None)
+    kinds = list(parts.values()) if isinstance(parts, dict) else [space]
+    if not any(getattr(kind, "dtype", None) == np.uint8 and len(kind.shape) == 3 for kind in kinds):
+        raise ConfigurationError(
+            f"precision {experiment.precision} is for the convolutions of networks that see pictures, and"
+            f" {experiment.algo} on {experiment.env} has none. Expected float32"
+        )
 
 
 def report(prepared: Prepared) -> str:

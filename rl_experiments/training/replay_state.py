@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from rl_experiments.algorithms.sb3.learner.frames import FrameReplayBuffer, SharedStacks
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.snapshots import is_plain
@@ -76,7 +77,8 @@ class ReplayState:
     @property
     def size(self) -> int:
         """Bytes of the buffer in memory: more than it takes in a file."""
-        return sum(array.nbytes for array in _arrays(self._buffer).values())
+        shared = self._buffer.pool.nbytes if isinstance(self._buffer, FrameReplayBuffer) else 0
+        return shared + sum(getattr(array, "stored_bytes", array.nbytes) for array in _arrays(self._buffer).values())
 
     def missing(self) -> list[str]:
         """:return: what of the buffer no checkpoint can hold"""
@@ -99,7 +101,8 @@ class ReplayState:
         if is_plain(infos := self._infos()):
             state["infos"] = infos
         arrays = _arrays(buffer)
-        copies = {name: array.copy() for name, array in arrays.items()} if self.size <= _LARGEST_COPY else None
+        is_small = sum(array.nbytes for array in arrays.values()) <= _LARGEST_COPY
+        copies = {name: array.copy() for name, array in arrays.items()} if is_small else None
         return Moment(total, total - buffer.size(), state, self._index(), copies)
 
     def write(self, folder: Path, moment: Moment, rows: int) -> dict[str, str]:
@@ -191,19 +194,19 @@ class ReplayState:
                     getattr(self._buffer, name)[...] = content[name]
 
 
-def _arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
+def _arrays(buffer: ReplayBuffer) -> dict[str, Any]:
     """:return: the arrays with one entry for each row, by name; those of dictionaries as ``observations/key``"""
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     for name, value in vars(buffer).items():
         parts = {f"{name}/{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
         for part_name, part in parts.items():
-            is_rows = isinstance(part, np.ndarray) and part.shape[:1] == (buffer.buffer_size,)
+            is_rows = isinstance(part, (np.ndarray, SharedStacks)) and part.shape[:1] == (buffer.buffer_size,)
             if is_rows and part.dtype != object and name not in _CHANGING:
                 found[part_name] = part
     return found
 
 
-def _is_image(array: np.ndarray) -> bool:
+def _is_image(array: Any) -> bool:
     """Rows of environments of channels of pictures."""
     return array.dtype == np.uint8 and array.ndim == 5
 
@@ -236,14 +239,27 @@ def _read(path: Path, arrays: Mapping[str, np.ndarray], positions: np.ndarray, s
     rows = slice(skipped, skipped + len(positions))
     with np.load(path, allow_pickle=False) as content:
         pictures = {name: content[name] for name in content.files if name.startswith("pictures/")}
+        images: list[tuple[Any, np.ndarray, np.ndarray]] = []
         for name in content.files:
             if name.startswith("indices/"):
                 _, shape, target = name.split("/", 2)
-                indices = content[name][rows]
-                for block in _blocks(positions):
-                    _place(arrays[target], positions[block], pictures[f"pictures/{shape}"], indices[block])
+                images.append((arrays[target], pictures[f"pictures/{shape}"], content[name][rows]))
             elif name not in pictures:
                 arrays[name][positions] = content[name][rows]
+        for block in _blocks(positions):
+            if any(isinstance(array, SharedStacks) for array, _, _ in images):
+                _place_in_turn(images, positions[block], block)
+                continue
+            for array, table, indices in images:
+                _place(array, positions[block], table, indices[block])
+
+
+def _place_in_turn(images: list[tuple[Any, np.ndarray, np.ndarray]], positions: np.ndarray, block: slice) -> None:
+    """Pictures are shared by observations that follow one another: each row's, and the one after it."""
+    content = [table[indices[block]] for _, table, indices in images]
+    for row, position in enumerate(positions):
+        for (array, _, _), stacks in zip(images, content, strict=True):
+            array[position] = stacks[row]
 
 
 def _place(array: np.ndarray, positions: np.ndarray, pictures: np.ndarray, indices: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.algorithms import Algorithm
 from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.sb3 import build_model, continue_model
+from rl_experiments.algorithms.sb3.learner import FLOAT32
 from rl_experiments.config.hyperparameters import COMMAND_LINE, Hyperparameters, named_classes
 from rl_experiments.core.annotations import describe as describe_type
 from rl_experiments.core.annotations import fits
@@ -156,10 +157,17 @@ def _check_callback(name: str, cls: Any, kwargs: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"callback {name}: {key} must be at least 1, but got {value!r}")
 
 
-def trial_model(configuration: Configuration, synthetic: SyntheticVecEnv, **overrides: Any) -> Any:
+def trial_model(
+    configuration: Configuration, synthetic: SyntheticVecEnv, precision: str = FLOAT32, **overrides: Any
+) -> Any:
     """:return: a model with a small replay buffer on the environment that costs nothing"""
     return _try_model(
-        configuration.algorithm, configuration.hyperparameters, synthetic, configuration.trust, **overrides
+        configuration.algorithm,
+        configuration.hyperparameters,
+        synthetic,
+        configuration.trust,
+        precision=precision,
+        **overrides,
     )
 
 
@@ -169,6 +177,7 @@ def _try_model(
     env: VecEnv,
     trust: Trust,
     trained_agent: str = "",
+    precision: str = FLOAT32,
     **overrides: Any,
 ) -> Any:
     if "buffer_size" in model_parameters(algorithm):
@@ -178,7 +187,7 @@ def _try_model(
     if trained_agent:
         path = Path(trained_agent)
         return continue_model(algorithm, hyperparameters, env, path, seed=0, device="cpu", trust=trust)
-    return build_model(algorithm, hyperparameters, env, seed=0, device="cpu", trust=trust)
+    return build_model(algorithm, hyperparameters, env, seed=0, device="cpu", trust=trust, precision=precision)
 
 
 def _remarks_on_functions(hyperparameters: Hyperparameters) -> list[str]:

@@ -63,6 +63,7 @@ def write_configuration(
         command=command,
         experiment_id=prepared.identity,
         threads=choice.as_dict(),
+        precision=experiment.precision,
         hyperparameters={
             name: {"value": value, "origin": configuration.hyperparameters.origin(name)}
             for name, value in configuration.saved_hyperparameters.items()

@@ -236,6 +236,7 @@ class Training:
             "device": experiment.device,
             "tensorboard_log": self._tensorboard_folder(),
             "trust": configuration.trust,
+            "precision": experiment.precision,
         }
         if not experiment.trained_agent:
             return build_model(configuration.algorithm, configuration.hyperparameters, self.env, **arguments)

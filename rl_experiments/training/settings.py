@@ -101,6 +101,11 @@ class Experiment:
         "dummy", "Environments in this process (dummy) or in one each (subproc).", choices=("dummy", "subproc")
     )
     device: str = option("auto", "Where torch computes: auto, cpu, cuda, ...")
+    precision: str = option(
+        "float32",
+        "Of convolutions: float32, or bfloat16, which is faster and changes the numbers.",
+        choices=("float32", "bfloat16"),
+    )
     verbose: int = option(1, "0 is quiet, 1 prints the log, 2 prints more.")
     gym_packages: tuple[str, ...] = option(tuple, "Packages to import, that register environments.", many=True)
     env_kwargs: Mapping[str, Any] | None = option(None, "Arguments of the environment's constructor.", pairs=True)

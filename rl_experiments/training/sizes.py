@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm
@@ -18,8 +19,8 @@ _NUMBERS_OF_A_STEP = 24
 """Reward, return, advantage and the like, four bytes each."""
 _TRAININGS = {"sb3": 450_000_000, "tabular": 250_000_000, "brax": 2_000_000_000}
 """Bytes that a process takes in which nothing is stored."""
-PICTURES, NUMBERS = 4 * 84 * 84, 400
-"""Bytes of an observation of Atari, and of most others, where no space is at hand."""
+PICTURES, NUMBERS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Box(-1, 1, (100,))
+"""Observations of Atari, and about those of most others, where none is at hand."""
 _COPIES_OF_A_CANDIDATE = 16
 """Bytes of a weight of ARS: its noise, the same scaled, and added and subtracted."""
 
@@ -43,7 +44,8 @@ def check_sizes(
     parameters = model_parameters(algorithm)
     if "buffer_size" in parameters:
         size = int(hyperparameters.get("buffer_size", parameters["buffer_size"].default))
-        step = observation * (1 if hyperparameters.get("optimize_memory_usage") else 2) + action + _NUMBERS_OF_A_STEP
+        observation, kept = _stored_of_a_step(algorithm, hyperparameters, observation_space)
+        step = kept + action + _NUMBERS_OF_A_STEP
         what = f"A replay buffer with buffer_size {size} ({hyperparameters.origin('buffer_size')})"
         # The system gives memory where it is written to, but refuses a single array that is larger than all of it.
         require_memory(what, size * observation)
@@ -57,25 +59,40 @@ def check_sizes(
         )
 
 
-def memory_of_training(algorithm: Algorithm, hyperparameters: Hyperparameters, observation: int) -> int:
+def _stored_of_a_step(
+    algorithm: Algorithm, hyperparameters: Hyperparameters, space: spaces.Space
+) -> tuple[float, float]:
+    """:return: bytes of the observations of a step in the largest array of a replay buffer, and in all of them"""
+    from rl_experiments.algorithms.sb3.building import can_share_frames
+    from rl_experiments.algorithms.sb3.learner.frames import bytes_of_step
+
+    if can_share_frames(algorithm, hyperparameters, space):
+        shared = bytes_of_step(space, hyperparameters.get("frame_stack"))
+        return shared, shared
+    observation = bytes_of(space)
+    return observation, observation * (1 if hyperparameters.get("optimize_memory_usage") else 2)
+
+
+def memory_of_training(algorithm: Algorithm, hyperparameters: Hyperparameters, space: spaces.Space) -> int:
     """
     What a training takes, roughly: its libraries, and the steps that it stores.
 
-    :param observation: bytes of one
+    :param space: of observations
     :return: bytes
     """
     needed = _TRAININGS.get(algorithm.backend, _TRAININGS["sb3"])
-    if algorithm.backend == "brax":
+    if algorithm.backend in ("tabular", "brax"):
         return needed
     parameters = model_parameters(algorithm)
     if "buffer_size" in parameters:
         size = int(hyperparameters.get("buffer_size", parameters["buffer_size"].default))
         steps = min(size, hyperparameters.n_timesteps)
-        stored = observation * (1 if hyperparameters.get("optimize_memory_usage") else 2)
-        return needed + steps * (stored + _NUMBERS_OF_A_STEP)
+        stored = _stored_of_a_step(algorithm, hyperparameters, space)[1]
+        return needed + int(steps * (stored + _NUMBERS_OF_A_STEP))
     n_steps = parameters.get("n_steps")
     if n_steps is not None:
-        needed += int(hyperparameters.get("n_steps", n_steps.default)) * hyperparameters.n_envs * observation
+        steps = int(hyperparameters.get("n_steps", n_steps.default)) * hyperparameters.n_envs
+        return needed + int(steps * bytes_of(space))
     return needed
 
 

@@ -61,7 +61,7 @@ def _measure_threads(prepared: Prepared, counts: list[int]) -> dict[int, float]:
 
     configuration = prepared.configuration
     piece = smallest_piece(configuration)
-    model = trial_model(configuration, prepared.synthetic, **piece.overrides)
+    model = trial_model(configuration, prepared.synthetic, prepared.experiment.precision, **piece.overrides)
     arguments = masking(configuration, prepared.synthetic)
     return threads.measure(model, counts, piece.steps, piece.epochs, **arguments)
 
@@ -78,6 +78,7 @@ def _network_key(prepared: Prepared, free: int) -> str:
             "free": free,
             "torch": torch.__version__,
             "device": prepared.experiment.device,
+            "precision": prepared.experiment.precision,
             "algorithm": configuration.algorithm.name,
             "spaces": [str(prepared.synthetic.observation_space), str(prepared.synthetic.action_space)],
             "hyperparameters": {name: configuration.hyperparameters.get(name) for name in names},

@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
+from rl_experiments.algorithms.sb3.learner.frames import FrameReplayBuffer, SharedStacks
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.runs.checkpoints import Checkpoint
@@ -25,6 +26,12 @@ KINDS: dict[str, tuple[type[ReplayBuffer], spaces.Space, dict[str, Any]]] = {
     "several": (ReplayBuffer, VECTOR, {"n_envs": 3}),
     "pictures": (ReplayBuffer, IMAGE, {}),
     "optimized": (ReplayBuffer, IMAGE, {"optimize_memory_usage": True, "handle_timeout_termination": False}),
+    "frames": (FrameReplayBuffer, IMAGE, {"n_envs": 2}),
+    "optimized frames": (
+        FrameReplayBuffer,
+        IMAGE,
+        {"optimize_memory_usage": True, "handle_timeout_termination": False, "frame_stack": 4},
+    ),
     "steps": (NStepReplayBuffer, VECTOR, {"n_steps": 3, "gamma": 0.9}),
     "dictionary": (DictReplayBuffer, spaces.Dict({"image": IMAGE, "vector": VECTOR}), {"n_envs": 2}),
 }
@@ -82,8 +89,8 @@ def _assert_equal(first: ReplayBuffer, second: ReplayBuffer) -> None:
         parts = value if isinstance(value, dict) else {name: value}
         others = vars(second)[name] if isinstance(value, dict) else {name: vars(second)[name]}
         for key, part in parts.items():
-            if isinstance(part, np.ndarray):
-                assert np.array_equal(part, others[key]), (name, key)
+            if isinstance(part, (np.ndarray, SharedStacks)):
+                assert np.array_equal(part[:], others[key][:]), (name, key)
 
 
 @pytest.mark.parametrize("steps", [[7], [25, 30], [10, 10, 60, 5], [70, 59, 61]])
@@ -169,3 +176,17 @@ def test_rows_that_are_missing_are_found(tmp_path: Path) -> None:
     checkpoint = filled.save(Run(tmp_path, "dqn", "X"))
     with pytest.raises(ConfigurationError, match="lacks rows of the replay buffer"):
         _Filled("vectors").state.read(replace(checkpoint, files={}))
+
+
+@pytest.mark.parametrize(("before", "now"), [("pictures", "frames"), ("frames", "pictures")])
+def test_checkpoints_of_before_frames_were_shared_go_on(before: str, now: str, tmp_path: Path) -> None:
+    first, second = _Filled(before), _Filled(now)
+    if first.buffer.n_envs != second.buffer.n_envs:
+        arguments = {"device": "cpu", "n_envs": 1}
+        for filled, name in ((first, before), (second, now)):
+            filled.buffer = KINDS[name][0](60, IMAGE, spaces.Discrete(2), **arguments)  # type: ignore[arg-type]
+            filled.state, filled._observation = ReplayState(filled.buffer), filled._observation[:1]
+    first.fill(75)
+    second.state.read(first.save(Run(tmp_path, "dqn", "X")))
+    for name in ("observations", "next_observations", "actions", "rewards"):
+        assert np.array_equal(getattr(first.buffer, name)[:], getattr(second.buffer, name)[:]), name

@@ -17,6 +17,8 @@ from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_objects
+from rl_experiments.algorithms.sb3.learner import FLOAT32, quicken
+from rl_experiments.algorithms.sb3.learner.frames import FrameReplayBuffer, shares_frames
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.config.schedules import Schedule
@@ -37,17 +39,19 @@ def build_model(
     device: str = "auto",
     tensorboard_log: str | None = None,
     trust: Trust | None = None,
+    precision: str = FLOAT32,
 ) -> Any:
     """
     Make a model that is ready to learn.
 
     :param hyperparameters: checked ones
     :param env: the vector of training environments
+    :param precision: of convolutions
     :raises ConfigurationError: if SB3 refuses a value
     """
     arguments = constructor_arguments(algorithm, hyperparameters, env, trust or Trust())
     try:
-        return algorithm.load_class()(
+        model = algorithm.load_class()(
             env=env, seed=seed, verbose=verbose, device=device, tensorboard_log=tensorboard_log, **arguments
         )
     except RLExperimentsError:
@@ -56,6 +60,8 @@ def build_model(
         raise ConfigurationError(
             f"{algorithm.name} cannot be made with these hyperparameters: {_one_line(error)}"
         ) from error
+    quicken(model, precision)
+    return model
 
 
 def continue_model(
@@ -69,6 +75,7 @@ def continue_model(
     device: str = "auto",
     tensorboard_log: str | None = None,
     trust: Trust | None = None,
+    precision: str = FLOAT32,
 ) -> Any:
     """
     Make a model that goes on learning from a trained one (``-i``): its policy and optimizer stay, the hyperparameters
@@ -76,6 +83,7 @@ def continue_model(
     those in its file, and its counters begin at 0.
 
     :param path: the zip of the trained model
+    :param precision: of convolutions
     :raises ConfigurationError: if it does not fit the environment or the algorithm
     """
     trust = trust or Trust()
@@ -86,7 +94,7 @@ def continue_model(
     for name in replaced & set(defaults) - set(arguments):
         # A schedule that was saved as code: the algorithm's default takes its place.
         objects[name] = defaults[name].default
-    return load_with(
+    model = load_with(
         path,
         algorithm,
         objects,
@@ -97,6 +105,8 @@ def continue_model(
         tensorboard_log=tensorboard_log,
         **arguments,
     )
+    quicken(model, precision)
+    return model
 
 
 def constructor_arguments(
@@ -121,7 +131,20 @@ def constructor_arguments(
     noise = make_noise(hyperparameters, env.action_space)
     if noise is not None:
         arguments["action_noise"] = noise
+    if can_share_frames(algorithm, hyperparameters, env.observation_space):
+        arguments["replay_buffer_class"] = FrameReplayBuffer
+        arguments["replay_buffer_kwargs"] = {
+            **(arguments.get("replay_buffer_kwargs") or {}),
+            "frame_stack": hyperparameters.get("frame_stack"),
+        }
     return _with_whole_numbers(algorithm, arguments)
+
+
+def can_share_frames(algorithm: Algorithm, hyperparameters: Hyperparameters, space: spaces.Space) -> bool:
+    """:return: whether the replay buffer stores pictures, and is not one of another kind"""
+    parameters = model_parameters(algorithm)
+    plain = hyperparameters.get("replay_buffer_class") is None and hyperparameters.get("n_steps", 1) in (1, None)
+    return algorithm.off_policy and "replay_buffer_class" in parameters and plain and shares_frames(space)
 
 
 def resolve_policy(algorithm: Algorithm, policy: Any, observation_space: spaces.Space, trust: Trust) -> Any:

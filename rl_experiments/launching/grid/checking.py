@@ -93,7 +93,6 @@ def check_cell(experiment: Experiment, resolve: Callable[[Experiment], Resolved]
     """
 
     def check(beat: Beat) -> Mapping[str, Any]:
-        from rl_experiments.envs.spaces import bytes_of
         from rl_experiments.training.preparation import prepare
         from rl_experiments.training.sizes import memory_of_training
 
@@ -101,9 +100,8 @@ def check_cell(experiment: Experiment, resolve: Callable[[Experiment], Resolved]
             prepared = prepare(*resolve(experiment))
         except RLExperimentsError as error:
             return {"refused": str(error), "code": error.exit_code}
-        configuration = prepared.configuration
-        observation = int(bytes_of(prepared.synthetic.observation_space))
-        return {"bytes": memory_of_training(configuration.algorithm, configuration.hyperparameters, observation)}
+        configuration, space = prepared.configuration, prepared.synthetic.observation_space
+        return {"bytes": memory_of_training(configuration.algorithm, configuration.hyperparameters, space)}
 
     answer = run_isolated(check, _DEADLINE)
     if "refused" in answer:
