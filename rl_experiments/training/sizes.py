@@ -40,7 +40,8 @@ def check_sizes(
     check_environments(
         f"n_envs {n_envs} ({hyperparameters.origin('n_envs')})", n_envs, in_processes or algorithm.name == "ars"
     )
-    observation, action = bytes_of(observation_space), bytes_of(action_space)
+    observation: float = bytes_of(observation_space)
+    action = bytes_of(action_space)
     parameters = model_parameters(algorithm)
     if "buffer_size" in parameters:
         size = int(hyperparameters.get("buffer_size", parameters["buffer_size"].default))
