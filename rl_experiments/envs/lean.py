@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack
@@ -29,6 +30,11 @@ def independent(value: Any) -> Any:
 class LeanVecEnv(DummyVecEnv):
     """As SB3's ``DummyVecEnv``."""
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether all of its environments are Atari games that are stepped in one call."""
+        return all(_is_fused(env) for env in self.envs)
+
     def step_wait(self) -> VecEnvStepReturn:
         """As SB3's: step each environment, and begin a new episode in those whose episode has ended."""
         for index, env in enumerate(self.envs):
@@ -49,6 +55,14 @@ class LeanVecEnv(DummyVecEnv):
         if isinstance(self.observation_space, (spaces.Dict, spaces.Tuple)):
             return super()._obs_from_buf()
         return self.buf_obs[None].copy()
+
+
+def _is_fused(env: gym.Env) -> bool:
+    while isinstance(env, gym.Wrapper):
+        if vars(env).get("fused_step") is not None:
+            return True
+        env = env.env
+    return False
 
 
 class LeanFrameStack(VecFrameStack):

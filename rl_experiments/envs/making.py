@@ -31,8 +31,9 @@ from rl_experiments.envs.workers import WorkerError, leave_signals_to_the_parent
 if TYPE_CHECKING:  # vectors need SB3 and torch; a single environment does not
     from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-VEC_ENVS = ("auto", "dummy", "subproc")
-"""In this process, the faster way of the two with the same bits; as SB3 does it; each in a process of its own."""
+VEC_ENVS = ("auto", "native", "dummy", "subproc", "envpool")
+"""The fastest with the bits of SB3's; in native code; as SB3 does it; each in a process of its own; EnvPool's."""
+IN_NATIVE_CODE = ("native", "envpool")
 
 _TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 """Why the system starts no further process."""
@@ -140,6 +141,8 @@ def make_envs(
     """
     from stable_baselines3.common.env_util import make_vec_env
 
+    if vec_env in IN_NATIVE_CODE:
+        return _make_native(recipe, n_envs, seed, str(vec_env), monitor_folder, training)
     maker = _Maker(recipe, outermost, vec_env == "subproc", vec_env == "auto")
     kwargs = dict(recipe.monitor_kwargs)
     try:
@@ -162,6 +165,21 @@ def make_envs(
         raise ConfigurationError(f"{n_envs} environments of {recipe.env_id} cannot be made: {error}") from error
     try:
         return _wrap_vector(env, recipe, training, fast=vec_env == "auto")
+    except BaseException:
+        env.close()
+        raise
+
+
+def _make_native(
+    recipe: EnvironmentRecipe, n_envs: int, seed: int | None, kind: str, monitor_folder: Path | None, training: bool
+) -> VecEnv:
+    from rl_experiments.envs.native.making import make_native
+
+    env: VecEnv = make_native(recipe, n_envs, kind, monitor_folder)
+    try:
+        env.seed(seed)
+        env.action_space.seed(seed)
+        return _wrap_vector(env, recipe, training, fast=True)
     except BaseException:
         env.close()
         raise
