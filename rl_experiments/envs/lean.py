@@ -12,7 +12,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-_NEVER_CHANGE = frozenset({bool, int, float, complex, str, bytes, type(None), np.float32, np.float64, np.int64, np.bool_})
+_NEVER_CHANGE = frozenset(
+    {bool, int, float, complex, str, bytes, type(None), np.float32, np.float64, np.int64, np.bool_}
+)
 
 
 def independent(value: Any) -> Any:
@@ -77,6 +79,7 @@ class LeanFrameStack(VecFrameStack):
         super().__init__(venv, n_stack)
         if isinstance(venv.observation_space, spaces.Box):
             self.stacked_obs = _LeanStack(venv.num_envs, n_stack, venv.observation_space)
+            self.observation_space = self.stacked_obs.stacked_observation_space
 
 
 class _LeanStack(StackedObservations):

@@ -118,22 +118,20 @@ def _pool(recipe: EnvironmentRecipe, n_envs: int) -> Source:
         raise MissingPackageError("--vec-env envpool", "envpool", "envpool")
     import envpool
 
-    from rl_experiments.envs.native.pool import PoolSource
-
     if not recipe.is_atari:
         if recipe.wrappers:
             raise _refusal(recipe, ENVPOOL, "env_wrapper stands around single environments, and there are none")
         task = recipe.env_id.rpartition(":")[2]
         _check_task(recipe, task, envpool.list_all_envs())
-        return PoolSource(task, n_envs, available_cores(), **recipe.kwargs)
+        return _made(recipe, task, n_envs, **recipe.kwargs)
     arguments, wrapper = _atari(recipe, ENVPOOL)
     task = "".join(part.capitalize() for part in arguments.pop("game").split("_")) + "-v5"
     _check_task(recipe, task, envpool.list_all_envs())
     skip = wrapper["frame_skip"]
-    return PoolSource(
+    return _made(
+        recipe,
         task,
         n_envs,
-        available_cores(),
         frames=skip,
         clips=wrapper["clip_reward"],
         stack_num=1,
@@ -146,6 +144,17 @@ def _pool(recipe: EnvironmentRecipe, n_envs: int) -> Source:
         max_episode_steps=arguments.pop("max_num_frames_per_episode") // skip,
         **arguments,
     )
+
+
+def _made(recipe: EnvironmentRecipe, task: str, n_envs: int, **kwargs: Any) -> Source:
+    from rl_experiments.envs.native.pool import PoolSource
+
+    try:
+        return PoolSource(task, n_envs, available_cores(), **kwargs)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever EnvPool raises
+        raise _refusal(recipe, ENVPOOL, f"EnvPool does not make it ({' '.join(str(error).split())})") from error
 
 
 def _check_task(recipe: EnvironmentRecipe, task: str, known: list[str]) -> None:

@@ -73,10 +73,10 @@ class PoolSource:
         game_over = told.get("terminated")  # of Atari: whether the game ended, not only a life
         finished = ended if game_over is None else ended & (np.array(game_over, bool) | truncated)
         if last:
+            # Not a reset, which would end the whole game: the step after an end, whatever the action, begins the next one.
             rows = np.flatnonzero(ended).astype(np.int32)
-            begun, more = self._pool.reset(rows)
-            order = np.asarray(more["env_id"])
-            observations[order] = self._arranged(begun)
+            begun, *_, more = self._pool.step(np.zeros_like(actions[rows], dtype), rows)
+            observations[np.asarray(more["env_id"])] = self._arranged(begun)
         scores = np.array(scores)
         rewards = np.sign(scores) if self._clips else scores
         return Batch(observations, rewards, scores, np.array(terminated), np.array(truncated), finished, last, infos)
