@@ -9,6 +9,7 @@ themselves in their first two steps, everything takes the usual way.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import cv2
@@ -83,9 +84,15 @@ class FusedAtariWrapper(atari.AtariWrapper):
     :param kwargs: as for SB3's
     """
 
+    @functools.wraps(atari.AtariWrapper.__init__)
     def __init__(self, env: gym.Env, **kwargs: Any) -> None:
         super().__init__(env, **kwargs)
         self.fused_step = FusedAtari.of(self.env)
+
+    def reset(self, **kwargs: Any) -> Any:
+        """As SB3's; before it, another environment may have been put in."""
+        self.fused_step = FusedAtari.of(self.env)
+        return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> Any:
         """As SB3's."""
@@ -111,7 +118,7 @@ class FusedAtari:
         self._actions = list(env._action_set)
         self._monitor: Monitor = layers[Monitor]
         self._checker: PassiveEnvChecker | None = layers.get(PassiveEnvChecker)
-        self._limit: TimeLimit | None = layers.get(TimeLimit)
+        self._limit = layers.get(TimeLimit)
         self._sticky: atari.StickyActionEnv | None = layers.get(atari.StickyActionEnv)
         self._lives: atari.EpisodicLifeEnv | None = layers.get(atari.EpisodicLifeEnv)
         self._clips = atari.ClipRewardEnv in layers
@@ -129,7 +136,7 @@ class FusedAtari:
         found = layers_in_order(env, _ATARI)
         if found is None or type(found[1]) is not AtariEnv or any(need not in found[0] for need in _NEEDED):
             return None
-        layers, inner = found
+        layers, inner = found[0], cast(Any, found[1])
         plain = inner._frameskip == 1 and inner._obs_type == "rgb" and not inner.continuous and not inner.sound_obs
         return FusedAtari(layers, inner) if plain and "step" not in vars(inner) else None
 
@@ -164,8 +171,8 @@ class FusedAtari:
                 ale.getScreenRGB(self._screens[index - count + 2])
             terminated, truncated = ale.game_over(with_truncation=False), ale.game_truncated()
             if self._limit is not None:
-                self._limit._elapsed_steps += 1  # type: ignore[operator]
-                truncated = truncated or self._limit._elapsed_steps >= self._limit._max_episode_steps  # type: ignore[operator]
+                self._limit._elapsed_steps += 1
+                truncated = truncated or self._limit._elapsed_steps >= self._limit._max_episode_steps
             total += reward
             if terminated or truncated:
                 info = self._info()

@@ -1,4 +1,8 @@
-"""SB3's vector of environments in this process and its frame stack, with fewer copies and the same bits. Imports torch."""
+"""
+SB3's vector of environments in this process and its frame stack, with fewer copies and the same bits.
+
+Importing this module imports torch.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ class LeanVecEnv(DummyVecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """As SB3's: step each environment, and begin a new episode in those whose episode has ended."""
         for index, env in enumerate(self.envs):
-            observation, self.buf_rews[index], terminated, truncated, info = env.step(self.actions[index])  # type: ignore[assignment]
+            observation, self.buf_rews[index], terminated, truncated, info = env.step(self.actions[index])
             self.buf_infos[index] = info
             info["TimeLimit.truncated"] = truncated and not terminated
             if terminated or truncated:
@@ -56,7 +60,7 @@ class LeanVecEnv(DummyVecEnv):
     def _obs_from_buf(self) -> Any:
         if isinstance(self.observation_space, (spaces.Dict, spaces.Tuple)):
             return super()._obs_from_buf()
-        return self.buf_obs[None].copy()
+        return self.buf_obs[self.keys[0]].copy()
 
 
 def _is_fused(env: gym.Env) -> bool:

@@ -89,7 +89,8 @@ def prepare(
     algorithm = get_algorithm(experiment.algo)
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(
-            f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}.{hint(experiment.vec_env, VEC_ENVS)}"
+            f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}."
+            f"{hint(experiment.vec_env, VEC_ENVS)}"
         )
     _check_numbers(experiment)
     check_stopping(experiment)

@@ -145,7 +145,8 @@ def _check_native(recipe: EnvironmentRecipe, kind: str, like: VecEnv) -> None:
         ):
             if own.shape != usual.shape or getattr(own, "n", None) != getattr(usual, "n", None):
                 raise ConfigurationError(
-                    f"--vec-env {kind} cannot run {recipe.env_id}: its {what} are {own}, not {usual}. --vec-env auto can"
+                    f"--vec-env {kind} cannot run {recipe.env_id}: its {what} are {own}, not {usual}."
+                    " --vec-env auto can"
                 )
     finally:
         env.close()

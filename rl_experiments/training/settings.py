@@ -95,7 +95,8 @@ class Experiment:
     vec_env: str = option(
         "auto",
         "What steps the environments: the fastest with the bits of SB3's (auto), SB3 itself in this process (dummy),"
-        " or one process each (subproc); with other random numbers, native code of ALE and Gymnasium (native), or EnvPool.",
+        " or one process each (subproc); with other random numbers, native code of ALE and Gymnasium (native), or"
+        " EnvPool (envpool).",
         choices=("auto", "native", "dummy", "subproc", "envpool"),
     )
     device: str = option("auto", "Where torch computes: auto, cpu, cuda, ...")

@@ -63,7 +63,8 @@ def _actions(env: VecEnv, count: int) -> list[np.ndarray]:
 def _check(env_id: str, hyperparams: Mapping[str, Any], steps: int, kind: str | None = None) -> int:
     ours, theirs = (_make(env_id, hyperparams, vec_env) for vec_env in ("auto", "dummy"))
     try:
-        assert isinstance(ours.unwrapped, LeanVecEnv) and type(theirs.unwrapped) is DummyVecEnv
+        assert isinstance(ours.unwrapped, LeanVecEnv)
+        assert type(theirs.unwrapped) is DummyVecEnv
         assert kind is None or kind_of(ours) == kind
         assert is_same(ours.reset(), theirs.reset())
         ends = 0
@@ -131,7 +132,8 @@ def test_the_state_of_either_goes_on_in_the_other() -> None:
     for action in actions[:90]:
         ours.step(action)
     state, missing = take_state(ours)
-    assert missing == [] and put_state(theirs, state) == []
+    assert missing == []
+    assert put_state(theirs, state) == []
     for action in actions[90:]:
         (*first, infos), (*second, others) = ours.step(action), theirs.step(action)
         assert all(np.array_equal(own, other) for own, other in zip(first, second, strict=True))
@@ -166,12 +168,16 @@ def test_what_was_handed_out_does_not_change() -> None:
     first = env.reset()
     second, _, _, (info,) = env.step(np.array([0]))
     env.step(np.array([0]))
-    assert first.item() == 0 and second.item() == 1
-    assert info["deep"]["list"] == [1] and info["array"].tolist() == [1, 1]
+    assert first.item() == 0
+    assert second.item() == 1
+    assert info["deep"]["list"] == [1]
+    assert info["array"].tolist() == [1, 1]
 
 
 def test_independent_copies_what_can_change() -> None:
     value = {"a": np.arange(6).reshape(2, 3).T, "b": [1, {2}], "c": "text", "d": np.float32(1), "e": np.array([None])}
     copied = independent(value)
     assert is_same({key: copied[key] for key in "abcd"}, {key: value[key] for key in "abcd"})
-    assert copied["b"] is not value["b"] and copied["b"][1] is not value["b"][1] and copied["a"] is not value["a"]
+    assert copied["b"] is not value["b"]
+    assert copied["b"][1] is not value["b"][1]
+    assert copied["a"] is not value["a"]

@@ -102,6 +102,20 @@ def test_environments_in_processes_of_their_own(name: str, tmp_path: Path) -> No
     _check_equal(name, tmp_path, vec_env="subproc")
 
 
+@pytest.mark.parametrize(
+    "name", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("atari-on", "atari"))]
+)
+def test_environments_in_native_code(name: str, tmp_path: Path) -> None:
+    _check_equal(name, tmp_path, vec_env="native")
+
+
+@pytest.mark.slow
+def test_the_ways_with_equal_bits_train_alike(tmp_path: Path) -> None:
+    for name in ("ppo", "atari-on", "sac"):
+        first, second = (_experiment(name, tmp_path / kind, vec_env=kind).run().run for kind in ("auto", "dummy"))
+        assert differences(complete_outcome(first), complete_outcome(second)) == []
+
+
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments],

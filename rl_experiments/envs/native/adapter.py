@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from rl_experiments.core import pickles
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs.native.books import Books
 from rl_experiments.envs.native.sources import Batch, Source
+
+_OF_BOOKS = ("returns", "lengths", "started")
 
 
 class NativeVecEnv(VecEnv):
@@ -30,7 +32,11 @@ class NativeVecEnv(VecEnv):
     def __init__(self, source: Source, books: Books) -> None:
         self._source, self._books = source, books
         super().__init__(source.num_envs, source.observation_space, source.action_space)
-        self._methods = {"take_state": self._take, "put_state": self._put, "end_episode": self._end}
+        self._methods: dict[str, Callable[..., Any]] = {
+            "take_state": self._take,
+            "put_state": self._put,
+            "end_episode": self._end,
+        }
 
     @property
     def name(self) -> str:
@@ -101,12 +107,14 @@ class NativeVecEnv(VecEnv):
     def _take(self, inside: bool) -> tuple[bytes, list[str]]:
         state = self._source.take() if inside else {}
         missing = [] if state is not None else [f"the state of {self._source.name}"]
-        content = {"source": state, "returns": self._books.returns, "lengths": self._books.lengths}
+        books = {name: getattr(self._books, name) for name in _OF_BOOKS}
+        content = {"source": state, "books": books}
         return pickle.dumps(content, protocol=4), missing
 
     def _put(self, content: bytes) -> list[str]:
         state = pickles.loads(content, Trust())
-        self._books.returns, self._books.lengths = state["returns"], state["lengths"]
+        for name, value in state["books"].items():
+            setattr(self._books, name, value)
         if state["source"]:
             self._source.put(state["source"])
         return []

@@ -34,7 +34,7 @@ class AtariSource:
     """
 
     name = "ALE's AtariVectorEnv"
-    render_mode = None
+    render_mode: str | None = None
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class AtariSource:
             **kwargs,
         )
         self.action_space = self._venv.single_action_space
-        self.observation_space = spaces.Box(0, 255, (size, size, 1), np.uint8)
+        self.observation_space: spaces.Space = spaces.Box(0, 255, (size, size, 1), np.uint8)
         self._gray = np.empty((height, width), np.uint8)
         self._frame_numbers = np.zeros(num_envs, np.int64)
 
@@ -101,7 +101,7 @@ class AtariSource:
         return Batch(observations, rewards, scores, terminated, truncated, finished, last, infos)
 
     def _pictures(self, screens: np.ndarray) -> np.ndarray:
-        pictures = np.empty((self.num_envs, *self.observation_space.shape), np.uint8)
+        pictures = np.empty((self.num_envs, *self._size, 1), np.uint8)
         for index in range(self.num_envs):
             pictures[index] = self._picture(screens[index, 0])
         return pictures
@@ -130,6 +130,8 @@ def _screen_of(game: str) -> tuple[int, int]:
     import ale_py
 
     console = ale_py.ALEInterface()
-    console.loadROM(ale_py.roms.get_rom_path(game))
+    rom = ale_py.roms.get_rom_path(game)
+    assert rom is not None
+    console.loadROM(rom)
     height, width = console.getScreenDims()
     return int(height), int(width)

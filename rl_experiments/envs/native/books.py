@@ -23,9 +23,9 @@ class Books:
     """
 
     def __init__(self, folder: Path | None, env_id: str, n_envs: int, frames: int, override: bool) -> None:
-        self._started = time.time()
+        self.started = time.time()
         self._frames = frames
-        header: dict[str, float | str] = {"t_start": self._started, "env_id": env_id}
+        header: dict[str, float | str] = {"t_start": self.started, "env_id": env_id}
         self._files = [
             ResultsWriter(str(folder / str(index)), header=header, override_existing=override)
             for index in range(n_envs if folder is not None else 0)
@@ -46,7 +46,7 @@ class Books:
                 batch.infos[index]["episode"] = self._finished(index)
 
     def _finished(self, index: int) -> dict[str, Any]:
-        seconds = round(time.time() - self._started, 6)
+        seconds = round(time.time() - self.started, 6)
         episode = {"r": round(self.returns[index], 6), "l": self.lengths[index], "t": seconds}
         self.returns[index], self.lengths[index] = 0.0, 0
         if self._files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -18,14 +18,17 @@ _PLACE = "vector"
 class SameStepCartPole(CartPoleVectorEnv):
     """Gymnasium's ``CartPoleVectorEnv``, which begins an episode in the step that ends the one before."""
 
-    metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+    state: Any
+
+    def __init__(self, *arguments: Any, **kwargs: Any) -> None:
+        super().__init__(*arguments, **kwargs)
+        self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def step(self, action: Any) -> Any:
         """As Gymnasium's; ``final_obs`` are the last observations."""
         observations, rewards, terminated, truncated, infos = super().step(action)
         ended = self.prev_done
         if ended.any():
-            assert self.state is not None
             infos = {"final_obs": observations.copy()}
             self.state[:, ended] = self.np_random.uniform(self.low, self.high, size=(4, int(ended.sum())))
             self.steps[ended] = 0
@@ -67,7 +70,7 @@ class VectorSource:
 
     def render(self) -> list[np.ndarray]:
         """A picture of each."""
-        return list(self._venv.render() or [])
+        return list(cast(Any, self._venv.render()) or [])
 
     def take(self) -> dict[str, Any] | None:
         """All that the vector consists of, if it is made of plain values."""

@@ -27,7 +27,7 @@ class PoolSource:
     :param kwargs: further arguments of ``envpool.make``
     """
 
-    render_mode = None
+    render_mode: str | None = None
 
     def __init__(
         self, task: str, num_envs: int, num_threads: int, *, frames: int = 1, clips: bool = False, **kwargs: Any
@@ -51,7 +51,8 @@ class PoolSource:
     def _last_channels(self, space: spaces.Space) -> spaces.Space:
         if not self._is_picture:
             return space
-        assert isinstance(space, spaces.Box) and space.shape is not None
+        assert isinstance(space, spaces.Box)
+        assert space.shape is not None
         channels, height, width = space.shape
         return spaces.Box(0, 255, (height, width, channels), np.uint8)
 
@@ -73,7 +74,7 @@ class PoolSource:
         game_over = told.get("terminated")  # of Atari: whether the game ended, not only a life
         finished = ended if game_over is None else ended & (np.array(game_over, bool) | truncated)
         if last:
-            # Not a reset, which would end the whole game: the step after an end, whatever the action, begins the next one.
+            # Not a reset, which would end the whole game: the step after an end begins what comes next.
             rows = np.flatnonzero(ended).astype(np.int32)
             begun, *_, more = self._pool.step(np.zeros_like(actions[rows], dtype), rows)
             observations[np.asarray(more["env_id"])] = self._arranged(begun)
