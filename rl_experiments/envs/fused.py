@@ -9,7 +9,7 @@ themselves in their first two steps, everything takes the usual way.
 
 from __future__ import annotations
 
-import functools
+import inspect
 from typing import Any, cast
 
 import cv2
@@ -84,10 +84,12 @@ class FusedAtariWrapper(atari.AtariWrapper):
     :param kwargs: as for SB3's
     """
 
-    @functools.wraps(atari.AtariWrapper.__init__)
     def __init__(self, env: gym.Env, **kwargs: Any) -> None:
         super().__init__(env, **kwargs)
         self.fused_step = FusedAtari.of(self.env)
+
+    # So that an argument that it does not take is told with the nearest that it takes.
+    __init__.__signature__ = inspect.signature(atari.AtariWrapper.__init__)  # type: ignore[attr-defined]
 
     def reset(self, **kwargs: Any) -> Any:
         """As SB3's; before it, another environment may have been put in."""

@@ -33,6 +33,7 @@ from .startup import start_up
 from .tables import tables
 from .training import CASES, training
 from .tuning import tuning
+from .vectors import vectors
 
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "checkpoints": checkpoints,
     "tables": tables,
     "tuning": tuning,
+    "vec-env": vectors,
     **{name: partial(recording, name) for name in FILMED},
 }
 
