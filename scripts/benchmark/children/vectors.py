@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import ale_py
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
@@ -36,6 +38,7 @@ def vector(kind: str, env_id: str, n_envs: int) -> VecEnv:
 def main(arguments: Sequence[str]) -> None:
     """Measure in blocks, each of all ways in turn."""
     order = json.loads(arguments[0])
+    gym.register_envs(ale_py)
     kinds = [AS_THE_ZOO, "auto", "native"]
     if importlib.util.find_spec("envpool"):
         kinds.append("envpool")
