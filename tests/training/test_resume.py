@@ -258,7 +258,7 @@ def _resume(command: Any, *arguments: str) -> CommandResult:
         (("--env", "Acrobot-v1"), ["--env is 'Acrobot-v1'", "CartPole-v1"]),
         (("--seed", "9"), ["--seed is 9", "has 1"]),
         (("--num-threads", "2"), ["--num-threads is 2", "has 1"]),
-        (("--vec-env", "subproc"), ["--vec-env is 'subproc'", "'dummy'"]),
+        (("--vec-env", "subproc"), ["--vec-env is 'subproc'", "'auto'"]),
         (("--eval-freq", "50"), ["--eval-freq is 50", "110"]),
         (("-params", "gamma:0.5"), ["hyperparams gamma is 0.5"]),
         (("--env-kwargs", "render_mode:rgb_array"), ["env_kwargs render_mode is 'rgb_array'", "None"]),
