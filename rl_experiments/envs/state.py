@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _RANDOM = "random.Random"
 _LIBRARIES = ("builtins", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy", "torch", "rl_experiments")
 _TAKE, _PUT, _END = "take_state", "put_state", "end_episode"
-_SKIPPED = frozenset({"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", _TAKE, _PUT, _END})
+_SKIPPED = frozenset(
+    {"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "fused_step", _TAKE, _PUT, _END}
+)
 
 
 def offer_state(env: gym.Env) -> gym.Env:

@@ -137,8 +137,8 @@ def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
     for flag, value in numbers.items():
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and value != _DEFAULTS.get(flag):
             words += [flag, str(value)]
-    if arguments.get("vec_env") == "subproc":
-        words += ["--vec-env", "subproc"]
+    if arguments.get("vec_env") in ("subproc", "native", "envpool"):
+        words += ["--vec-env", str(arguments["vec_env"])]
     if packages(agent):
         words += ["--gym-packages", *packages(agent)]
     for flag, key in (("--env-kwargs", "env_kwargs"), ("--eval-env-kwargs", "eval_env_kwargs")):

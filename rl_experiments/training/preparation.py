@@ -16,6 +16,7 @@ from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, MissingPackageError, NotFoundError
+from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust, remember_use
 from rl_experiments.envs import VEC_ENVS
 from rl_experiments.training import threads
@@ -60,7 +61,7 @@ class Prepared:
                     experiment.eval_env_kwargs,
                 ],
                 "seed": experiment.seed,
-                "vec_env": experiment.vec_env,
+                "vec_env": "dummy" if experiment.vec_env == "auto" else experiment.vec_env,  # the same bits
                 "device": experiment.device,
                 "trained_agent": experiment.trained_agent,
                 # Runs from before there was a choice stay the same experiments.
@@ -150,7 +151,10 @@ def check_settings_of(
         )
     algorithm = get_algorithm(experiment.algo)
     if experiment.vec_env not in VEC_ENVS:
-        raise ConfigurationError(f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}")
+        raise ConfigurationError(
+            f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}."
+            f"{hint(experiment.vec_env, VEC_ENVS)}"
+        )
     _check_numbers(experiment)
     check_stopping(experiment)
     _check_video_limits(experiment)

@@ -22,7 +22,7 @@ from rl_experiments.core.annotations import describe as describe_type
 from rl_experiments.core.annotations import fits
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.symbols import Trust, import_symbol
-from rl_experiments.envs import EnvironmentRecipe, make_envs
+from rl_experiments.envs import IN_NATIVE_CODE, EnvironmentRecipe, make_envs
 from rl_experiments.envs.registry import check_render_mode
 from rl_experiments.evaluation.evaluating import ending_recipe, without_window
 from rl_experiments.training.checks import check_combinations, check_hyperparameters
@@ -47,7 +47,7 @@ def resolve(
     gym_packages: tuple[str, ...] = (),
     trained_agent: str = "",
     trust_pickles: bool = False,
-    vec_env: str = "dummy",
+    vec_env: str = "auto",
     tries: bool = True,
     trust: Trust | None = None,
 ) -> tuple[Configuration, SyntheticVecEnv]:
@@ -55,7 +55,7 @@ def resolve(
     Check everything that can be checked without training.
 
     :param trust_pickles: whether the files of ``trained_agent`` may run code
-    :param vec_env: ``dummy``, or ``subproc`` where each environment takes a process
+    :param vec_env: one of :data:`rl_experiments.envs.VEC_ENVS`
     :param tries: whether the first steps of the environment are made
     :param trust: what the hyperparameters may name; if None, anything, since they are the user's own
     :return: the configuration, and an environment that costs nothing with the spaces of the real one
@@ -118,8 +118,12 @@ def _imitate(
 ) -> tuple[SyntheticVecEnv, list[str]]:
     """Make the real environment once, try it out, and take over its spaces."""
     outermost = functools.partial(Trial, recipe=recipe)
-    env = make_envs(recipe, 1, seed, vec_env=vec_env if tries else "dummy", training=True, outermost=outermost)
+    # Single environments are tried out, so not in native code; the bits of dummy are those of auto.
+    tried = vec_env if tries and vec_env not in IN_NATIVE_CODE else "auto"
+    env = make_envs(recipe, 1, seed, vec_env=tried, training=True, outermost=outermost)
     try:
+        if vec_env in IN_NATIVE_CODE:
+            _check_native(recipe, vec_env, env)
         check_sizes(algorithm, hyperparameters, env.observation_space, env.action_space, vec_env == "subproc")
         remarks = try_environment(env, recipe) if tries else []
         n_envs = 1 if algorithm.name == "ars" else hyperparameters.n_envs
@@ -127,6 +131,26 @@ def _imitate(
     finally:
         with contextlib.suppress(Exception, SystemExit):
             env.close()
+
+
+def _check_native(recipe: EnvironmentRecipe, kind: str, like: VecEnv) -> None:
+    """
+    :param like: the same environment, made in the usual way
+    :raises ConfigurationError: if the one in native code cannot take its place
+    """
+    env = make_envs(recipe, 1, 0, vec_env=kind, training=True)
+    try:
+        for what, own, usual in (
+            ("observations", env.observation_space, like.observation_space),
+            ("actions", env.action_space, like.action_space),
+        ):
+            if own.shape != usual.shape or getattr(own, "n", None) != getattr(usual, "n", None):
+                raise ConfigurationError(
+                    f"--vec-env {kind} cannot run {recipe.env_id}: its {what} are {own}, not {usual}."
+                    " --vec-env auto can"
+                )
+    finally:
+        env.close()
 
 
 def make_callbacks(hyperparameters: Hyperparameters, trust: Trust) -> list[BaseCallback]:

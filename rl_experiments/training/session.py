@@ -17,7 +17,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_experiments.algorithms.sb3 import SB3Agent, build_model, continue_model
 from rl_experiments.core.errors import RLExperimentsError, TrainingError
 from rl_experiments.core.files import replacing
-from rl_experiments.envs import make_envs
+from rl_experiments.envs import IN_NATIVE_CODE, make_envs
+from rl_experiments.envs.kinds import kind_of
 from rl_experiments.envs.workers import reason_of
 from rl_experiments.recording.background import Outcome
 from rl_experiments.runs import FAILED, FINISHED, INTERRUPTED, Run, RunRecord, checkpoints
@@ -129,7 +130,8 @@ class Training:
         if self._again:
             self._continue_configuration(0 if self._start is None else self._start.steps)
         else:
-            self._record = write_configuration(self._prepared, self.run, self._choice)
+            facts = {"vec_env": {"asked": self.experiment.vec_env, "used": kind_of(self.env)}}
+            self._record = write_configuration(self._prepared, self.run, self._choice, facts)
         if self._tracker is not None and self._record is not None:
             self._record.update(tracker=self._tracker.as_dict())
         if self._start is not None:
@@ -221,7 +223,7 @@ class Training:
             recipe,
             n_envs,
             experiment.seed if training else (experiment.seed + EVALUATION_SEED_OFFSET) % 2**32,
-            vec_env=experiment.vec_env,
+            vec_env=_vector_of(experiment.vec_env, training),
             monitor_folder=self.run.path if training else None,
             training=training,
         )
@@ -478,3 +480,8 @@ class Training:
     def _start_tracking(self) -> None:
         configuration = self.configuration
         self._tracker = start_tracker(self.experiment, configuration.saved_hyperparameters, self.run, self._again)
+
+
+def _vector_of(vec_env: str, training: bool) -> str:
+    """Agents are scored in the environments that every other command scores them in."""
+    return "auto" if vec_env in IN_NATIVE_CODE and not training else vec_env

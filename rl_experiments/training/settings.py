@@ -98,7 +98,11 @@ class Experiment:
     log_folder: str = option("logs", "Folder of all runs.", flags=("-f",))
     seed: int = option(-1, "Seed of everything random; drawn if negative.")
     vec_env: str = option(
-        "dummy", "Environments in this process (dummy) or in one each (subproc).", choices=("dummy", "subproc")
+        "auto",
+        "What steps the environments: the fastest with the bits of SB3's (auto), SB3 itself in this process (dummy),"
+        " or one process each (subproc); with other random numbers, native code of ALE and Gymnasium (native), or"
+        " EnvPool (envpool).",
+        choices=("auto", "native", "dummy", "subproc", "envpool"),
     )
     device: str = option("auto", "Where torch computes: auto, cpu, cuda, ...")
     precision: str = option(

@@ -35,6 +35,7 @@ from .startup import start_up
 from .tables import tables
 from .training import CASES, first_step, training
 from .tuning import tuning
+from .vectors import vectors
 
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "tables": tables,
     "publish": publishing,
     "tuning": tuning,
+    "vec-env": vectors,
     **{name: partial(recording, name) for name in FILMED},
 }
 

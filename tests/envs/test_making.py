@@ -92,7 +92,7 @@ def test_vector_wrappers_go_below_normalisation_and_stacking() -> None:
     while layer is not None:
         names.append(type(layer).__name__)
         layer = getattr(layer, "venv", None)
-    assert names == ["VecFrameStack", "VecNormalize", "VecMonitor", "DummyVecEnv"]
+    assert names == ["LeanFrameStack", "VecNormalize", "VecMonitor", "LeanVecEnv"]
     assert env.observation_space.shape == (6,)
     env.close()
 

@@ -100,6 +100,20 @@ def test_environments_in_processes_of_their_own(name: str, tmp_path: Path) -> No
     _check_equal(name, tmp_path, vec_env="subproc")
 
 
+@pytest.mark.parametrize(
+    "name", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("atari-on", "atari"))]
+)
+def test_environments_in_native_code(name: str, tmp_path: Path) -> None:
+    _check_equal(name, tmp_path, vec_env="native")
+
+
+@pytest.mark.slow
+def test_the_ways_with_equal_bits_train_alike(tmp_path: Path) -> None:
+    for name in ("ppo", "atari-on", "sac"):
+        first, second = (_experiment(name, tmp_path / kind, vec_env=kind).run().run for kind in ("auto", "dummy"))
+        assert differences(complete_outcome(first), complete_outcome(second)) == []
+
+
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return start_module("rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments, cwd=folder)
 
@@ -244,7 +258,7 @@ def _resume(command: Any, *arguments: str) -> CommandResult:
         (("--env", "Acrobot-v1"), ["--env is 'Acrobot-v1'", "CartPole-v1"]),
         (("--seed", "9"), ["--seed is 9", "has 1"]),
         (("--num-threads", "2"), ["--num-threads is 2", "has 1"]),
-        (("--vec-env", "subproc"), ["--vec-env is 'subproc'", "'dummy'"]),
+        (("--vec-env", "subproc"), ["--vec-env is 'subproc'", "'auto'"]),
         (("--eval-freq", "50"), ["--eval-freq is 50", "110"]),
         (("-params", "gamma:0.5"), ["hyperparams gamma is 0.5"]),
         (("--env-kwargs", "render_mode:rgb_array"), ["env_kwargs render_mode is 'rgb_array'", "None"]),

@@ -124,7 +124,7 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
                 f"{name} ({hyperparameters.origin(name)}) has no meaning for {experiment.algo}, whose environments run"
                 f" inside JAX{instead}"
             )
-    if experiment.vec_env != "dummy":
+    if experiment.vec_env not in ("auto", "dummy"):
         raise ConfigurationError(
             f"--vec-env {experiment.vec_env} has no meaning for {experiment.algo}, whose environments run inside JAX:"
             " n_envs says how many"

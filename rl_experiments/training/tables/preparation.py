@@ -20,7 +20,7 @@ from rl_experiments.core.errors import ConfigurationError, MissingPackageError, 
 from rl_experiments.core.memory import require_memory
 from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
-from rl_experiments.envs import EnvironmentRecipe, make_one
+from rl_experiments.envs import IN_NATIVE_CODE, EnvironmentRecipe, make_one
 from rl_experiments.envs.registry import check_render_mode
 from rl_experiments.envs.spaces import is_counted
 from rl_experiments.envs.workers import reason_of
@@ -95,6 +95,11 @@ def prepare_table(
 
 def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> None:
     """What has no meaning for a table is refused, in place of being ignored."""
+    if experiment.vec_env in IN_NATIVE_CODE:
+        raise ConfigurationError(
+            f"--vec-env {experiment.vec_env} has no meaning for {experiment.algo}, which learns in one environment."
+            " --vec-env auto can"
+        )
     for name in _OF_NETWORKS:
         if name in hyperparameters and hyperparameters[name] not in (None, False, 0):
             raise ConfigurationError(
