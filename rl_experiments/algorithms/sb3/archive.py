@@ -84,9 +84,10 @@ def save_model(model: Any, path: Path) -> None:
 
 
 def model_bytes(model: Any) -> bytes:
-    """:return: what :func:`save_model` writes"""
+    """:return: what :func:`save_model` writes, as far as a checkpoint needs it"""
     stream = io.BytesIO()
-    model.save(stream, exclude=_MACHINE_KEYS)
+    # What SBX needs of a file to load it alone is no part of a checkpoint.
+    model.save(stream, exclude=[*_MACHINE_KEYS, *getattr(model, "pickled", ())])
     return stream.getvalue()
 
 
