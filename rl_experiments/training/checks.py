@@ -14,6 +14,7 @@ from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
 from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.registry import SBX
 from rl_experiments.algorithms.sbx.signature import LACKING, check_lacking
+from rl_experiments.algorithms.sbx.translating import remarks_on_sbx
 from rl_experiments.config.hyperparameters import NOISE_KEYS, Hyperparameters, check_names
 from rl_experiments.config.schedules import SCHEDULED
 from rl_experiments.config.sources import is_block_of_the_zoo
@@ -152,6 +153,7 @@ def check_combinations(
         _check_batch(algorithm, hyperparameters, env_id)
         + _check_rollout(algorithm, hyperparameters)
         + _check_learning_starts(algorithm, hyperparameters)
+        + (remarks_on_sbx(algorithm.name, hyperparameters) if algorithm.backend == SBX else [])
     )
 
 

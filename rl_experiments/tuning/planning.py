@@ -162,7 +162,7 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     if experiment.tensorboard_log or experiment.track:
         remarks.append("Trials write no TensorBoard log and are not tracked")
     experiment = replace(experiment, tensorboard_log="", track=False, trial_id=None, from_study=None, uuid=False)
-    algorithm = get_algorithm(experiment.algo)
+    algorithm = get_algorithm(experiment.algo, experiment.backend)
     space = load_space(experiment.algo, settings.space)
     fixed = sorted(set(space.roots) & set(experiment.hyperparams or {}))
     if fixed:
@@ -206,7 +206,7 @@ def untuned_hyperparameters(
     :return: the hyperparameters of an experiment without tuning
     """
     return merge_hyperparameters(
-        get_algorithm(experiment.algo),
+        get_algorithm(experiment.algo, experiment.backend),
         experiment.env,
         tuple(experiment.gym_packages),
         experiment.conf_file,

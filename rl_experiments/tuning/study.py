@@ -204,6 +204,7 @@ def _settings_of(plan: Plan) -> dict[str, Any]:
         "eval_env_kwargs": None if experiment.eval_env_kwargs is None else dict(experiment.eval_env_kwargs),
         "conf_file": experiment.conf_file,
         "gym_packages": list(experiment.gym_packages),
+        "backend": experiment.backend,
         _SEED: experiment.seed,
     }
 

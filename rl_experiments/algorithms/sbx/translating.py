@@ -8,11 +8,13 @@ from typing import Any
 from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sbx.description import ACTIVATIONS, OPTIMIZERS, activation, describe, optimizer
 from rl_experiments.algorithms.sbx.signature import DEFAULTS, LACKING
+from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.suggest import hint
 
 _UNUSED = ("use_expln", "clip_mean", "full_std", "squash_output", "normalize_images", "features_extractor_kwargs")
 """Of ``policy_kwargs``: what changes nothing in SBX, where it has SB3's default."""
+_KEEP_THEIR_RATE = ("crossq", "ddpg", "dqn", "td3")
 _SB3_VALUES: dict[str, Any] = {
     "full_std": True,
     "squash_output": False,
@@ -42,6 +44,29 @@ def translated(algorithm: Algorithm, arguments: Mapping[str, Any]) -> dict[str, 
             f" stands for no known function. Expected an activation_fn out of {', '.join(ACTIVATIONS)}"
         )
     return {**given, "policy_kwargs": kwargs}
+
+
+def remarks_on_sbx(name: str, hyperparameters: Hyperparameters) -> list[str]:
+    """
+    :param name: of the algorithm
+    :return: where SBX takes a value and does something else with it than SB3
+    """
+
+    def said(key: str) -> str:
+        return f"{key} ({hyperparameters.origin(key)})"
+
+    remarks = []
+    rate = hyperparameters.schedule("learning_rate") if "learning_rate" in hyperparameters else None
+    changes = rate is not None and getattr(rate, "kind", "") != "const"
+    if changes and name in _KEEP_THEIR_RATE:
+        remarks.append(f"SBX's {name} keeps the learning rate of the beginning: {said('learning_rate')} does not change")
+    if hyperparameters.get("use_sde"):
+        remarks.append(f"SBX has no state-dependent exploration: with {said('use_sde')} it keeps the noise for a while")
+    if hyperparameters.get("target_kl") is not None:
+        remarks.append(f"SBX's ppo adapts the learning rate to {said('target_kl')}; SB3 ends the update there")
+    if name == "dqn":
+        remarks.append("SBX's dqn does not clip gradients; SB3 does at max_grad_norm 10")
+    return remarks
 
 
 def _policy_kwargs(name: str, policy: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
