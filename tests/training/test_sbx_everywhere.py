@@ -35,12 +35,20 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ppo": ("ppo", "CartPole-v1", {"learning_rate": "lin_1e-3", "clip_range": "lin_0.2"}),
     "ppo-box": ("ppo", PENDULUM, {"normalize": True, "use_sde": True, "target_kl": 0.02, "n_envs": 2}),
     "sac": ("sac", PENDULUM, {"n_envs": 2, "normalize": True, "learning_rate": "lin_1e-3"}),
-    "sac-fixed": ("sac", PENDULUM, {"ent_coef": 0.1, "use_sde": True, "policy_kwargs": "dict(optimizer_class=optim.AdamW)"}),
+    "sac-fixed": (
+        "sac",
+        PENDULUM,
+        {"ent_coef": 0.1, "use_sde": True, "policy_kwargs": "dict(optimizer_class=optim.AdamW)"},
+    ),
     "td3": ("td3", PENDULUM, {"noise_type": "normal", "noise_std": 0.1, "train_freq": [1, "episode"]}),
     "tqc": ("tqc", PENDULUM, {"policy_kwargs": "dict(net_arch=dict(pi=[8], qf=[8, 4]), n_quantiles=5)"}),
     "her": ("sac", "toy_envs:ToyGoal-v0", GOAL),
     "her-crossq": ("crossq", "toy_envs:ToyGoal-v0", GOAL),
-    "atari": ("dqn", "PongNoFrameskip-v4", {"policy_kwargs": "dict(net_arch=[16])", "learning_starts": 40, "batch_size": 4}),
+    "atari": (
+        "dqn",
+        "PongNoFrameskip-v4",
+        {"policy_kwargs": "dict(net_arch=[16])", "learning_starts": 40, "batch_size": 4},
+    ),
     "atari-ppo": ("ppo", "BreakoutNoFrameskip-v4", {"policy_kwargs": None}),
     "mujoco": ("tqc", "Hopper-v5", {"normalize": True}),
 }

@@ -17,7 +17,6 @@ from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from rl_experiments.algorithms.parameters import model_parameters
 from rl_experiments.algorithms.registry import SBX, Algorithm
 from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_objects
-from rl_experiments.algorithms.sbx.loading import policy_in, put_policy
 from rl_experiments.algorithms.sbx.translating import translated
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
@@ -82,6 +81,8 @@ def continue_model(
     """
     trust = trust or Trust()
     if algorithm.backend == SBX:
+        from rl_experiments.algorithms.sbx.loading import policy_in, put_policy  # which reads zips as we do
+
         arguments = constructor_arguments(algorithm, hyperparameters.without("policy_kwargs"), env, trust)
         arguments["policy"], arguments["policy_kwargs"] = policy_in(path, algorithm)
         model = algorithm.load_class()(

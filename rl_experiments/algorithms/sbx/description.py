@@ -9,8 +9,8 @@ from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError
 
-DESCRIPTION = "policy.json"
-"""Member of a model's zip."""
+DESCRIPTION, STATES = "policy.json", "states.msgpack"
+"""Members of a model's zip: what the networks are made of; networks, optimizers and random keys."""
 FORMAT, VERSION = "rl_experiments/sbx", 1
 ACTIVATIONS = {
     "ReLU": "relu",

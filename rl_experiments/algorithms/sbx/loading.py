@@ -17,8 +17,8 @@ from gymnasium import spaces
 from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sb3.archive import read_data
 from rl_experiments.algorithms.sb3.safety import check_space
-from rl_experiments.algorithms.sbx.description import DESCRIPTION, FORMAT, VERSION, kwargs_of, largest_layer
-from rl_experiments.algorithms.sbx.states import STATES, put_states
+from rl_experiments.algorithms.sbx.description import DESCRIPTION, FORMAT, STATES, VERSION, kwargs_of, largest_layer
+from rl_experiments.algorithms.sbx.states import put_states
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError, UntrustedError
 from rl_experiments.core.symbols import Trust
@@ -105,7 +105,12 @@ def _blank_model(
 ) -> Any:
     cls = algorithm.load_class()
     known = inspect.signature(cls.__init__).parameters
-    given = {"buffer_size": 1, "n_steps": 1, "target_entropy": 0.0, "use_sde": bool(kwargs.get("use_sde"))}
+    given: dict[str, Any] = {
+        "buffer_size": 1,
+        "n_steps": 1,
+        "target_entropy": 0.0,
+        "use_sde": bool(kwargs.get("use_sde")),
+    }
     entropy: Any = data.get("ent_coef_init")
     if isinstance(entropy, (str, int, float)):
         given["ent_coef"] = entropy if isinstance(entropy, str) else float(entropy)
@@ -172,7 +177,7 @@ def _read_space(data: Mapping[str, Any], name: str) -> spaces.Space:
     except (pickle.UnpicklingError, binascii.Error, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"its {name} cannot be read: {error}") from None
     check_space(space, f"its {name}")
-    return space  # type: ignore[no-any-return]
+    return space
 
 
 def _check_size(path: Path, kwargs: Mapping[str, Any], observation_space: spaces.Space) -> None:

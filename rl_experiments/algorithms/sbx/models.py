@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rl_experiments.algorithms.sbx.description import DESCRIPTION, FORMAT, VERSION, describe
-from rl_experiments.algorithms.sbx.states import STATES, put_states, take_states
+from rl_experiments.algorithms.sbx.description import DESCRIPTION, FORMAT, STATES, VERSION, describe
+from rl_experiments.algorithms.sbx.states import put_states, take_states
 from rl_experiments.core.accelerated import prepare_jax, quiet_imports
 from rl_experiments.core.errors import ConfigurationError
 
@@ -38,7 +38,8 @@ class SavedAsFlax:
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """As SB3's ``save``."""
         stream = io.BytesIO()
-        super().save(stream, exclude=exclude, include=include)  # type: ignore[misc]
+        # The actor holds the policy, which would be there twice; nothing but its noise is asked of it.
+        super().save(stream, exclude=[*(exclude or ()), "actor"], include=include)  # type: ignore[misc]
         described = {
             "format": FORMAT,
             "version": VERSION,

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rl_experiments.algorithms.sbx.description import STATES
 from rl_experiments.core.errors import ConfigurationError
-
-STATES = "states.msgpack"
-"""Member of a model's zip."""
 
 
 def take_states(model: Any) -> bytes:

@@ -59,7 +59,9 @@ def remarks_on_sbx(name: str, hyperparameters: Hyperparameters) -> list[str]:
     rate = hyperparameters.schedule("learning_rate") if "learning_rate" in hyperparameters else None
     changes = rate is not None and getattr(rate, "kind", "") != "const"
     if changes and name in _KEEP_THEIR_RATE:
-        remarks.append(f"SBX's {name} keeps the learning rate of the beginning: {said('learning_rate')} does not change")
+        remarks.append(
+            f"SBX's {name} keeps the learning rate of the beginning: {said('learning_rate')} does not change"
+        )
     if hyperparameters.get("use_sde"):
         remarks.append(f"SBX has no state-dependent exploration: with {said('use_sde')} it keeps the noise for a while")
     if hyperparameters.get("target_kl") is not None:
@@ -117,9 +119,7 @@ def _layers(name: str, policy: str, layers: Any) -> Any:
     return list(layers) or [512]
 
 
-def _named(
-    algorithm: str, key: str, value: Any, names: Mapping[str, Any], function_of: Callable[[str], Any]
-) -> Any:
+def _named(algorithm: str, key: str, value: Any, names: Mapping[str, Any], function_of: Callable[[str], Any]) -> Any:
     """:return: what a class of torch is in JAX; functions of the user's own stay"""
     if not isinstance(value, type):
         return value
@@ -143,4 +143,6 @@ def _optimizer_kwargs(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lacks(algorithm: str, key: str, value: Any, instead: str = "leave it out") -> ConfigurationError:
     shown = getattr(value, "__name__", value)
-    return ConfigurationError(f"policy_kwargs: SBX's {algorithm} has no {key} {shown}: {instead}, or take --backend sb3")
+    return ConfigurationError(
+        f"policy_kwargs: SBX's {algorithm} has no {key} {shown}: {instead}, or take --backend sb3"
+    )
