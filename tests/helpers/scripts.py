@@ -12,10 +12,12 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 def load_script(name: str) -> ModuleType:
     """
-    :param name: of a file in scripts/, without its suffix
+    :param name: of a file in scripts/, without its suffix, or of a folder that is a package
     :return: the module; it is executed, but not as the main one
     """
-    spec = importlib.util.spec_from_file_location(f"{name}_script", SCRIPTS / f"{name}.py")
+    package = SCRIPTS / name / "__init__.py"
+    path = package if package.is_file() else SCRIPTS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_script", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

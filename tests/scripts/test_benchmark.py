@@ -77,7 +77,7 @@ def test_the_busy_process_ends_with_its_block(benchmark, monkeypatch):
             super().__init__(*arguments, **options)
             started.append(self)
 
-    monkeypatch.setattr(benchmark.subprocess, "Popen", Recorded)
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
     with pytest.raises(RuntimeError), benchmark.busy_process():
         raise RuntimeError
     assert [process.returncode is not None for process in started] == [True]

@@ -1,0 +1,89 @@
+"""
+How fast we are beside RL Baselines3 Zoo: both sides in turn, on this machine, with the same hyperparameters.
+
+    .venv/bin/python scripts/benchmark.py                     everything, about 25 minutes on two cores
+    .venv/bin/python scripts/benchmark.py --quick             one short round, to see that it works
+    .venv/bin/python scripts/benchmark.py --only dqn-atari --rounds 5 --json speed.json
+
+It prints tables in Markdown on stdout, and what it is doing on stderr. A speed is environment steps per second of the
+learning itself: a callback, the same for both sides, takes the time between the beginnings of two rollouts, after the
+warm-up. A ratio is one of ours over the better of the zoo's in the same round; the table has its median over the
+rounds, and the same for steps per second of processor time, which other processes disturb less. A row for
+something new is one more function in ``BENCHMARKS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from .checkpoints import checkpoints
+from .common import BenchmarkError, Plan, Row, say
+from .recording import FILMED, recording
+from .report import machine, markdown
+from .startup import start_up
+from .tables import tables
+from .training import CASES, training
+from .tuning import tuning
+
+BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "startup": start_up,
+    **{name: partial(training, case) for name, case in CASES.items()},
+    "checkpoints": checkpoints,
+    "tables": tables,
+    "tuning": tuning,
+    **{name: partial(recording, name) for name in FILMED},
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """:return: the parser"""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=list(BENCHMARKS), help="Only this one.")
+    parser.add_argument("--rounds", type=int, help="Rounds, in each of which each side trains once. (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="Short measurements, and one round if not told otherwise.")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="How long to wait for a quiet machine before each training on an idle one. (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write everything that was measured to this file.")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print the tables."""
+    options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing is left running
+    names = [options.only] if options.only else list(BENCHMARKS)
+    about = machine()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
+        rounds = max(1, options.rounds or (1 if options.quick else 3))
+        seconds, start_ups = (2.0, 2) if options.quick else (5.0, 5)
+        plan = Plan(Path(folder), rounds, seconds, start_ups, options.patience)
+        try:
+            for name in names:
+                rows.extend(BENCHMARKS[name](plan))
+        except (BenchmarkError, subprocess.TimeoutExpired) as error:
+            say(f"benchmark.py: {error}")
+            return 1
+        finally:
+            if rows:
+                print("\n".join(f"- {name}: {value}" for name, value in about.items()))
+                print(markdown(rows), flush=True)
+            if options.json:
+                content = {"machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
+                options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return 0
