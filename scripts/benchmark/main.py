@@ -29,6 +29,7 @@ from .checkpoints import checkpoints
 from .common import BenchmarkError, Plan, Row, say
 from .recording import FILMED, recording
 from .report import machine, markdown
+from .sbx import sbx
 from .startup import start_up
 from .tables import tables
 from .training import CASES, training
@@ -37,6 +38,7 @@ from .tuning import tuning
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
     **{name: partial(training, case) for name, case in CASES.items()},
+    "sbx": sbx,
     "checkpoints": checkpoints,
     "tables": tables,
     "tuning": tuning,
