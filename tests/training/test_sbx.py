@@ -101,6 +101,7 @@ def test_a_damaged_file_is_told_in_one_line(harm: str, trained: Any, tmp_path: P
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_going_on_from_a_model(trained: Any, tmp_path: Path, command: Any) -> None:
     model = str(trained.run.final_model)
     small = ("-params", "normalize:True", "batch_size:16", "learning_starts:60")
