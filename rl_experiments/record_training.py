@@ -6,20 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism
-from rl_experiments.cli.looks import add_look_flags, chosen_look
+from rl_experiments.cli.looks import add_look_flags, chosen_look, refuse_for_pages
 from rl_experiments.cli.main import run_and_exit
-from rl_experiments.cli.parser import Parser, at_least_1
+from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
 from rl_experiments.cli.recordings import check_folder, check_fps, videos_of
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rl_experiments.recording.comparing import Comparison
+    from rl_experiments.recording.replays.training import TrainingPage
 
-NAME = "training.mp4"
+NAME = "training"
+FORMATS = ("mp4", "html")
 LIMIT_OF_TILES = 64
 
 
@@ -40,6 +42,13 @@ def build_parser() -> Parser:
     add("-n", "--n-timesteps", metavar="N", type=int, default=1000, help="Longest length of each episode, in steps.")
     add("-g", "--gif", action="store_true", help="Accepted for the zoo's sake: there is a GIF anyway.")
     ours("--no-gif", action="store_true", help="Write no GIF.")
+    ours(
+        "--format",
+        metavar="NAME",
+        type=checked_choice(FORMATS, "format"),
+        default=FORMATS[0],
+        help="mp4; or html for a page with a slider over the training, in environments of Brax.",
+    )
     ours(
         "--max-tiles",
         metavar="N",
@@ -62,6 +71,7 @@ def build_parser() -> Parser:
     parser.add_check(at_least_1("n_timesteps", "max_tiles"))
     parser.add_check(check_fps)
     parser.add_check(_check_tiles)
+    parser.add_check(_check_page)
     return parser
 
 
@@ -88,37 +98,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = ", ".join(label_of(which) for which in left_out[:6]) + (", ..." if len(left_out) > 6 else "")
         _tell(f"--max-tiles {options.max_tiles}: {len(left_out)} models are left out: {shown}")
     module = options.env.rpartition(":")[0]
-    comparison = record_comparison(
-        run,
-        models,
-        (Path(options.output_folder) if options.output_folder else videos_of(run.path)) / NAME,
-        n_steps=options.n_timesteps,
-        fps=options.fps,
-        seed=options.seed,
-        deterministic=chosen_determinism(options),
-        look=chosen_look(options),
-        with_gif=not options.no_gif,
-        loading={
+    folder = Path(options.output_folder) if options.output_folder else videos_of(run.path)
+    wishes: dict[str, Any] = {
+        "n_steps": options.n_timesteps,
+        "seed": options.seed,
+        "deterministic": chosen_determinism(options),
+        "loading": {
             "device": "cpu" if options.device == "auto" else options.device,
             "env_kwargs": options.env_kwargs,
             "gym_packages": tuple(dict.fromkeys([*packages, *([module] if module else [])])),
             "trust": options.trust,
         },
-        show_progress=options.verbose > 0,
-        tell=_tell,
-    )
+        "show_progress": options.verbose > 0,
+        "tell": _tell,
+    }
+    path = folder / f"{NAME}.{options.format}"
+    recorded: Comparison | TrainingPage
+    if options.format == "html":
+        from rl_experiments.recording.replays.training import record_training_page
+
+        recorded = record_training_page(run, models, path, **wishes)
+    else:
+        recorded = record_comparison(
+            run, models, path, fps=options.fps, look=chosen_look(options), with_gif=not options.no_gif, **wishes
+        )
     if options.verbose > 0:
-        print(summary(comparison))
+        print(summary(recorded))
     return 0
 
 
-def summary(comparison: Comparison) -> str:
+def summary(recorded: Comparison | TrainingPage) -> str:
     """:return: what was recorded"""
-    lines = [f"{label}: {'cut off' if total is None else f'reward {total:.2f}'}" for label, total in comparison.shown]
-    seconds = comparison.n_frames / comparison.fps
-    lines.append(f"Video: {comparison.path} ({comparison.n_frames} frames, {seconds:.1f} s)")
-    if comparison.gif is not None and comparison.gif != comparison.path:
-        lines.append(f"GIF:   {comparison.gif}")
+    lines = [f"{label}: {'cut off' if total is None else f'reward {total:.2f}'}" for label, total in recorded.shown]
+    if not hasattr(recorded, "fps"):
+        return "\n".join([*lines, f"Replay: {recorded.path}"])
+    seconds = recorded.n_frames / recorded.fps
+    lines.append(f"Video: {recorded.path} ({recorded.n_frames} frames, {seconds:.1f} s)")
+    if recorded.gif is not None and recorded.gif != recorded.path:
+        lines.append(f"GIF:   {recorded.gif}")
     return "\n".join(lines)
 
 
@@ -129,6 +146,10 @@ def _tell(text: str) -> None:
 def _check_tiles(options: argparse.Namespace) -> None:
     if options.max_tiles > LIMIT_OF_TILES:
         raise ConfigurationError(f"--max-tiles must be from 1 to {LIMIT_OF_TILES}, but got {options.max_tiles}")
+
+
+def _check_page(options: argparse.Namespace) -> None:
+    refuse_for_pages(options, fps=options.fps)
 
 
 if __name__ == "__main__":

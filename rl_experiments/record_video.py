@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_experiments.cli.agents import add_agent_flags, chosen_determinism, load_chosen_agent
-from rl_experiments.cli.looks import add_look_flags, chosen_look
+from rl_experiments.cli.looks import add_look_flags, chosen_look, refuse_for_pages
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.parser import Parser, at_least_1, checked_choice
 from rl_experiments.cli.recordings import check_folder, check_fps, name_prefix, summary, videos_of, writable_folder
@@ -138,11 +138,8 @@ def _check_combination(options: argparse.Namespace) -> None:
 
 def _check_page(options: argparse.Namespace) -> None:
     """A page shows one episode, drawn by the browser."""
-    flags = {"--best-of": options.best_of, "--worst-of": options.worst_of, "--grid": options.grid}
-    flags |= {"--fps": options.fps, "--overlay": options.overlay or None}
-    given = [flag for flag, value in flags.items() if value is not None]
-    if options.format == "html" and given:
-        raise ConfigurationError(f"{given[0]} is for pictures, and --format html leaves drawing to the browser")
+    flags = ("best_of", "worst_of", "grid", "fps", "overlay")
+    refuse_for_pages(options, **{name: getattr(options, name) for name in flags})
 
 
 def _check_selection(options: argparse.Namespace) -> None:

@@ -3,18 +3,21 @@
 #
 #   scripts/test.sh                    all stages; tests marked slow are left out
 #   scripts/test.sh --all              all stages, slow tests included
+#   scripts/test.sh --cov              all stages, and which lines the tests reach: half as much time again
 #   scripts/test.sh --lint-only        style and types alone
-#   scripts/test.sh [--all] ARGS...    pytest alone, with these arguments, in one process and without coverage:
+#   scripts/test.sh [--all] ARGS...    pytest alone, with these arguments, in one process:
 #                                      scripts/test.sh tests/core -k yaml --pdb
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
 python=.venv/bin/python
 lint_only=
+coverage=()
 selection=(-m 'not slow')
 while [ $# -gt 0 ]; do
     case $1 in
         --all) selection=() ;;
+        --cov) coverage=(--cov=rl_experiments --cov-report=term) ;;
         --lint-only) lint_only=1 ;;
         *) break ;;
     esac
@@ -56,7 +59,7 @@ fi
 if [ -z "$lint_only" ]; then
     install_debian_packages
     if [ $# -eq 0 ]; then
-        set -- -n auto --maxprocesses 8 --dist worksteal --cov=rl_experiments --cov-report=term
+        set -- -n auto --maxprocesses 8 --dist worksteal ${coverage[@]+"${coverage[@]}"}
     fi
     stage pytest "$python" -m pytest ${selection[@]+"${selection[@]}"} "$@"
 fi

@@ -1,4 +1,18 @@
-"""Settings and trained runs that many tests share."""
+"""
+Settings and trained runs that many tests share.
+
+The whole run has to stay short, so a test does what it checks in the cheapest of these ways:
+
+1. ``command(train, "--algo", "ppo")``: a command in this process.
+2. ``run_module`` and ``start_module`` of :mod:`tests.helpers.commands`, where it takes another process, a signal or a
+   kill: that is a fork of a process that has imported torch, and begins at once. An environment of its own
+   (``PYTHON...``, ``OMP_...``, ``MPL...``) makes it a real start of Python, which costs 2 seconds of the processor.
+   ``light=True`` is for what must not import torch either.
+3. ``run_python``: a real start, for what is about imports, terminals or the start itself.
+
+Take the runs below before training another; what several tests of a module only read is made once
+(``scope="module"``) and copied by those that change it. Cases that differ in nothing but their name are marked slow.
+"""
 
 from __future__ import annotations
 

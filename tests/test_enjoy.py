@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 import torch
 
 from rl_experiments import Run, enjoy
-from tests.helpers.commands import run_module, unmeasured
+from tests.helpers.commands import run_module, start_module, unmeasured
 from tests.helpers.tiny import tiny_experiment
 from tests.helpers.videos import decoded
 
@@ -132,17 +130,12 @@ def test_the_model_that_the_flags_choose_is_loaded(flags: list[str], file: str, 
 
 def test_a_reader_that_goes_away_is_no_error(ppo_run: Run, tmp_path: Path) -> None:
     arguments = _arguments(ppo_run, "-n", "20000")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.enjoy", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-    )
+    process = start_module("rl_experiments.enjoy", *arguments, cwd=tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert b"Traceback" not in process.stderr.read()
+    assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=60) == 141
 
 
@@ -299,14 +292,8 @@ def test_a_return_that_is_no_number_is_said_and_null_in_json(command, run_on) ->
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_what_was_played(number: int, code: int, n_envs: str, run_on, tmp_path: Path) -> None:
     arguments = _arguments(run_on("ToySlow-v0"), "-n", "100000", "--n-envs", n_envs, "--json", "out.json")
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "rl_experiments.enjoy", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=unmeasured(),
-        text=True,
-    )
+    environment = {**unmeasured(), "PYTHONUNBUFFERED": "1"}
+    process = start_module("rl_experiments.enjoy", *arguments, cwd=tmp_path, env=environment)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Episode Length"):

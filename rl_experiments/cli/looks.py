@@ -35,6 +35,17 @@ def chosen_look(options: argparse.Namespace) -> Look:
     return Look(options.size, options.width, options.height, options.quality)
 
 
+def refuse_for_pages(options: argparse.Namespace, **given: object) -> None:
+    """
+    :param given: further flags that are for pictures, with their values
+    :raises ConfigurationError: if there is one and the browser draws
+    """
+    values = {"size": options.size > 1, "width": options.width, "height": options.height, "quality": options.quality}
+    flags = [f"--{name.replace('_', '-')}" for name, value in {**given, **values}.items() if value]
+    if options.format == "html" and flags:
+        raise ConfigurationError(f"{flags[0]} is for pictures, and --format html leaves drawing to the browser")
+
+
 def _check(options: argparse.Namespace) -> None:
     if options.size < 1:
         raise ConfigurationError(f"--size must be a whole number of at least 1, but got {options.size}")

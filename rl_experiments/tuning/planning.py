@@ -90,10 +90,11 @@ class Plan:
         return self.settings.n_jobs if self.settings.n_jobs > 0 else max(available_cores() // self.n_threads, 1)
 
     @property
-    def uses_gpu(self) -> bool:
-        """Whether trainings may compute on one."""
+    def forks(self) -> bool:
+        """Whether trainings begin with all that this process has: neither a GPU nor JAX survives that."""
         device = self.experiment.device
-        return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        uses_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        return not uses_gpu and self.algorithm.backend != "brax"
 
     @property
     def needs(self) -> Needs:

@@ -167,7 +167,7 @@ def _launcher(plan: Plan) -> Launcher:
 
         return RayTasks(plan.settings.ray_address, plan.n_jobs if plan.settings.n_jobs > 0 else None)
     load_backend(plan.experiment.algo, plan.experiment.backend)
-    return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=not plan.uses_gpu)
+    return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=plan.forks)
 
 
 def _open(plan: Plan) -> tuple[Plan, optuna.Study]:

@@ -9,24 +9,16 @@ import pytest
 
 from rl_experiments.__main__ import _MODULES, COMMANDS
 from tests.conftest import ROOT
-from tests.helpers.commands import CommandResult, run_module, run_python
+from tests.helpers.commands import CommandResult, run_module
 
 HEAVY = ("torch", "numpy", "gymnasium", "stable_baselines3", "rl_zoo3", "optuna", "jax", "huggingface_hub", "requests")
-PROBE = """
-import json, sys
-from rl_experiments.{command} import main
-try:
-    code = main(sys.argv[1:])
-except SystemExit as stop:
-    code = stop.code
-json.dump([code or 0, [name for name in {heavy!r} if name in sys.modules]], open("probe.json", "w"))
-"""
 MODULES = [_MODULES.get(name, name) for name in COMMANDS]
 PRESENT = [name for name in MODULES if (ROOT / "rl_experiments" / f"{name}.py").is_file()]
 
 
 def _probe(command: str, *arguments: str, cwd: Path) -> tuple[int, list[str], CommandResult]:
-    result = run_python("-c", PROBE.format(command=command, heavy=HEAVY), *arguments, cwd=cwd)
+    given = (command, ",".join(HEAVY), *arguments)
+    result = run_module("tests.helpers.light_probe", *given, cwd=cwd, light=True)
     code, heavy = json.loads((cwd / "probe.json").read_text())
     return code, heavy, result
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from rl_experiments import train
-from tests.conftest import ROOT
-from tests.helpers.commands import run_python
+from tests.helpers.commands import run_module
 
 COMMANDS = ("train", "enjoy", "push_to_hub", "benchmark", "record_video", "record_training")
 OTHER_DEFAULTS = {
@@ -36,8 +35,7 @@ SAMPLES = {int: "7", str: "a", None: "a"}
 
 @functools.cache
 def _zoo(command: str) -> list[tuple[list[str], str, Any, bool]]:
-    script = ROOT / "tests" / "helpers" / "zoo_flags.py"
-    result = run_python(str(script), command, cwd=Path(tempfile.gettempdir()))
+    result = run_module("tests.helpers.zoo_flags", command, cwd=Path(tempfile.gettempdir()))
     assert result.code == 0, result.err
     return [tuple(row) for row in json.loads(result.out.splitlines()[-1])]
 

@@ -1,4 +1,4 @@
-"""Writes the zoo's flags as JSON: ``python zoo_flags.py train`` prints [[flags, dest, default, required], ...]."""
+"""Writes flags of the zoo as JSON: ``-m tests.helpers.zoo_flags train`` prints [[flags, dest, default, required]]."""
 
 from __future__ import annotations
 

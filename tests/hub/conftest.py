@@ -9,7 +9,8 @@ import pytest
 from tests.helpers.hub_server import HubServer
 
 
-def _with_people(hub: HubServer) -> HubServer:
+def with_people(hub: HubServer) -> HubServer:
+    """:return: the Hub, with the accounts that tests know"""
     hub.add_user("ann", token="hf_ann")
     hub.add_user("bob", token="hf_bob")
     hub.add_user("eve", token="hf_eve", write=False)
@@ -21,11 +22,11 @@ def _with_people(hub: HubServer) -> HubServer:
 def hub() -> Iterator[HubServer]:
     """A Hub without Xet. Ann and Bob may write, Eve has a token that may only read, and Ann is in the club."""
     with HubServer() as server:
-        yield _with_people(server)
+        yield with_people(server)
 
 
 @pytest.fixture
 def xet_hub() -> Iterator[HubServer]:
     """The same with Xet."""
     with HubServer(xet=True) as server:
-        yield _with_people(server)
+        yield with_people(server)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,26 +13,38 @@ from rl_experiments import Run, enjoy, load_agent, load_from_hub, push_to_hub
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.hub import DownloadError, download_run
 from rl_experiments.hub.download import download_repository
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, run_module
 from tests.helpers.hub_repositories import add_repository
 from tests.helpers.hub_server import HubServer
-from tests.helpers.hub_storage import StoredFile
+from tests.helpers.hub_storage import Repository, StoredFile
+from tests.hub.conftest import with_people
 
 Command = Callable[..., CommandResult]
 FLAGS = ("--algo", "a2c", "--env", "Pendulum-v1", "-f", "logs", "-orga", "club")
 
 
+@pytest.fixture(scope="module")
+def club(normalized_run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Repository]:
+    """What a Hub has when the club has published a normalised agent."""
+    folder = tmp_path_factory.mktemp("club")
+    flags = (*FLAGS[:4], "-f", str(normalized_run.path.parent.parent), "-orga", "club", "--no-render")
+    with HubServer() as hub:
+        with_people(hub)
+        reached = hub.environment(folder / "home", "hf_ann")
+        more = ("--n-eval-episodes", "1", "--verbose", "0")
+        pushed = run_module("rl_experiments.push_to_hub", *flags, *more, cwd=folder, **reached)
+        assert pushed.code == 0, pushed.err
+        return hub.storage.repositories
+
+
 @pytest.fixture
 def published(
-    hub: HubServer, normalized_run: Run, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    hub: HubServer, club: dict[tuple[str, str], Repository], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> HubServer:
     """A Hub on which the club has a normalised agent."""
     for name, value in hub.environment(tmp_path / "home", "hf_ann").items():
         monkeypatch.setenv(name, value)
-    folder = normalized_run.path.parent.parent
-    flags = ("--algo", "a2c", "--env", "Pendulum-v1", "-f", str(folder), "-orga", "club", "--no-render")
-    assert command(push_to_hub, *flags, "--n-eval-episodes", "1", "--verbose", "0").code == 0
-    hub.requests.clear()
+    hub.storage.repositories.update(copy.deepcopy(club))
     return hub
 
 

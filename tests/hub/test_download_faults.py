@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rl_experiments import Run, load_from_hub
-from tests.helpers.commands import CommandResult, unmeasured
+from tests.helpers.commands import CommandResult, start_module, unmeasured
 from tests.helpers.hub_faults import Fault
 from tests.helpers.hub_repositories import add_repository, course_files
 from tests.helpers.hub_server import HubServer
@@ -181,14 +180,8 @@ def test_no_network_is_told(
 def _started(folder: Path, hub: HubServer, *flags: str) -> subprocess.Popen[str]:
     """The command in a process of its own, once it is in the weights."""
     hub.faults.add(Fault(("GET", WEIGHTS), "hang", times=None))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.load_from_hub", REPO, "-f", "logs", *flags],
-        cwd=folder,
-        env=unmeasured(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    given = (REPO, "-f", "logs", *flags)
+    process = start_module("rl_experiments.load_from_hub", *given, cwd=folder, env=unmeasured())
     until = time.monotonic() + 60
     while not hub.calls("GET", WEIGHTS):
         assert process.poll() is None, process.communicate()

@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from rl_experiments import Run, load_agent, publish, push_to_hub
-from tests.helpers.commands import CommandResult, unmeasured
+from tests.helpers.commands import CommandResult, start_module, unmeasured
 from tests.helpers.hub_api import card_problems
 from tests.helpers.hub_server import HubServer
 from tests.helpers.tiny import tiny_experiment
@@ -118,14 +117,8 @@ def test_a_recording_that_fails_costs_only_the_replay(
 
 
 def _publishing(run: Run, tmp_path: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.push_to_hub", *_flags(run, *more)],
-        cwd=tmp_path,
-        env={**unmeasured(), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    given = _flags(run, *more)
+    return start_module("rl_experiments.push_to_hub", *given, cwd=tmp_path, env={**unmeasured(), **environment})
 
 
 def _await(process: subprocess.Popen[str], text: str) -> str:

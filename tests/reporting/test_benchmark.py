@@ -20,7 +20,7 @@ from rl_experiments.core import yaml_io
 from rl_experiments.core.files import write_text
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.processes import start_of, still_runs
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, start_module
 from tests.helpers.tiny import tiny_experiment
 
 Command = Callable[..., CommandResult]
@@ -164,12 +164,7 @@ def test_a_broken_agent_is_listed_with_its_reason(command: Command, faultless: R
 
 def _starts(log_dir: Path, out: Path) -> subprocess.Popen[str]:
     arguments = ["--log-dir", str(log_dir), "--benchmark-dir", str(out), "--n-episodes", "3", "--jobs", "1"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.benchmark", *arguments, "--gym-packages", "toy_faults"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_module("rl_experiments.benchmark", *arguments, "--gym-packages", "toy_faults", cwd=out.parent)
 
 
 def _children(pid: int) -> list[int]:

@@ -9,7 +9,6 @@ import pickle
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from rl_experiments.core.errors import NotFoundError
 from rl_experiments.core.processes import start_of
 from rl_experiments.runs import ListedRun, all_runs, listing, traces
 from tests.conftest import ROOT
-from tests.helpers.commands import run_python
+from tests.helpers.commands import run_python, start_module
 
 HERE = {"pid": os.getpid(), "host": socket.gethostname(), "started": start_of(os.getpid())}
 GONE = {**HERE, "pid": 2**22 + 7}
@@ -92,12 +91,9 @@ def test_what_calls_itself_running_is_looked_after(
 
 def test_a_training_that_is_killed_is_interrupted(tmp_path: Path) -> None:
     arguments = ("--env", "toy_envs:ToySlow-v0", "-n", "1000000", "--num-threads", "1", "-params", "n_steps:32")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", *arguments, "batch_size:16", "n_envs:1"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    given = (*arguments, "batch_size:16", "n_envs:1")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = start_module("rl_experiments.train", *given, cwd=tmp_path, **quiet)
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("logs/*/*/run.json")):

@@ -19,9 +19,11 @@ import pytest
 
 import rl_experiments.train
 from rl_experiments.core.accelerated import is_jax_running
+from rl_experiments.recording.replays import read_replays
 from rl_experiments.runs import Run, checkpoints
 from tests.helpers.browser import Page, find_browser
 from tests.helpers.commands import CommandResult, run_module, run_python, unmeasured
+from tests.helpers.hub_server import HubServer
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("brax") is None, reason="Brax is not installed")
 COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / "rl_experiments_compiled")}
@@ -150,6 +152,76 @@ def test_a_browser_plays_replays_without_a_network(checked: tuple[dict[str, Any]
         assert not page.errors
     finally:
         page.close()
+
+
+@pytest.mark.skipif(find_browser() is None, reason="there is no browser")
+@pytest.mark.slow
+def test_the_command_shows_all_policies_of_a_training_in_one_page(
+    trained: tuple[Run, CommandResult], tmp_path: Path
+) -> None:
+    flags = [*TINY[:4], "-f", str(trained[0].path.parents[1]), "--format", "html", "-o", str(tmp_path), "-n", "40"]
+    done = run_module("rl_experiments.record_training", *flags, cwd=tmp_path, timeout=280, **COMPILED)
+    assert done.code == 0, done.err
+    replays = read_replays(tmp_path / "training.html")
+    labels = ["0 steps", "160 steps", "320 steps", "480 steps", "best", "final"]
+    assert [replay.label for replay in replays] == labels
+    assert all(f"{label}: " in done.out for label in labels)
+    page = Page(str(find_browser()), tmp_path / "profile")
+    try:
+        page.open(tmp_path / "training.html")
+        assert page.evaluate("document.querySelectorAll('#tiles canvas').length") == len(labels)
+        page.wait("window.replay.frame > 3")
+        assert page.requests == [(tmp_path / "training.html").resolve().as_uri()]
+        assert not page.errors
+    finally:
+        page.close()
+
+
+@pytest.mark.slow
+def test_a_published_policy_comes_back_with_its_replays(trained: tuple[Run, CommandResult], tmp_path: Path) -> None:
+    run = trained[0]
+    flags = [*TINY[:4], "-f", str(run.path.parents[1]), "-orga", "ann", "--n-eval-episodes", "2", "-n", "40"]
+    with HubServer() as server:
+        server.add_user("ann", token="hf_ann")
+        here = {**COMPILED, **server.environment(tmp_path / "home", "hf_ann")}
+        pushed = run_module("rl_experiments.push_to_hub", *flags, cwd=tmp_path, timeout=280, **here)
+        assert pushed.code == 0, pushed.err
+        flags = [*TINY[:4], "-f", str(tmp_path / "back"), "-orga", "ann"]
+        loaded = run_module("rl_experiments.load_from_hub", *flags, cwd=tmp_path, timeout=280, **here)
+        assert loaded.code == 0, loaded.err
+    bundle = tmp_path / "hub" / "ann" / "brax_ppo-inverted_pendulum"
+    assert {"README.md", "replay.mp4", "replay.html", "results.json"} <= {path.name for path in bundle.iterdir()}
+    assert len(read_replays(bundle / "replay.html")) == 1
+    back = Run(tmp_path / "back" / "brax_ppo" / "inverted_pendulum_1", "brax_ppo", "inverted_pendulum")
+    assert parameters(back) == parameters(run)
+    page = run_module(
+        "rl_experiments.record_video", *flags[:6], "--format", "html", cwd=tmp_path, timeout=280, **COMPILED
+    )
+    assert page.code == 0, page.err
+
+
+@pytest.mark.slow
+def test_a_policy_more_compiles_nothing_more(tmp_path: Path) -> None:
+    counts = []
+    for frequency in (6 * UPDATE, UPDATE):
+        flags = ["-n", str(6 * UPDATE), "--eval-freq", str(frequency), "--eval-episodes", "1"]
+        done = run_module(
+            "rl_experiments.train", *TINY, *flags, cwd=tmp_path, timeout=280, **COMPILED, JAX_LOG_COMPILES="1"
+        )
+        assert done.code == 0, done.err
+        counts.append(done.err.count("Finished XLA compilation"))
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.slow
+def test_our_loop_is_that_of_brax(tmp_path: Path) -> None:
+    done = run_python("-m", "tests.helpers.brax_loop", str(tmp_path), cwd=Path.cwd(), timeout=280, **COMPILED)
+    assert done.code == 0, done.err
+    found = json.loads(done.out.splitlines()[-1])
+    assert found["learned"] > 1e-3
+    assert found["apart"] < 1e-5  # it is 0 where both are compiled alike
+    assert found["steps"] == [0, 320]
+    assert found["returns"][0] == found["returns"][1]
 
 
 @pytest.mark.slow

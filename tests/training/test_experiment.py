@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from rl_experiments import Experiment, RLExperimentsError, Run, load_agent, trai
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError, TrainingError
 from rl_experiments.runs import RunRecord, find_run
-from tests.helpers.commands import run_module
+from tests.helpers.commands import run_module, start_module
 from tests.helpers.tiny import TINY, tiny_experiment
 
 PPO = ("--algo", "ppo", "--env", "CartPole-v1", "--num-threads", "1")
@@ -252,14 +250,8 @@ def test_a_model_of_another_environment_is_refused_and_leaves_no_run(ppo_run: Ru
 
 def _start(tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
     """Start a training that would take minutes, and wait until it has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", "--env", "toy_envs:ToySlow-v0", "-n", "1000000", *arguments],
-        cwd=tmp_path,
-        env=dict(os.environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    given = ("--env", "toy_envs:ToySlow-v0", "-n", "1000000", *arguments)
+    process = start_module("rl_experiments.train", *given, cwd=tmp_path)
     monitor = tmp_path / "logs" / "ppo" / "ToySlow-v0_1" / "0.monitor.csv"
     deadline = time.monotonic() + 60
     while not (monitor.is_file() and len(monitor.read_text().splitlines()) > 3):

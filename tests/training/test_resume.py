@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from rl_experiments.core.errors import RLExperimentsError
 from rl_experiments.runs import checkpoints, open_run
 from rl_experiments.runs.lock import holding
 from rl_experiments.training.resuming import resume_run
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, start_module
 from tests.helpers.resuming import as_killed_after, complete_outcome, differences, outcome, times_that_shrink
 from tests.helpers.tiny import tiny_experiment
 
@@ -103,14 +101,7 @@ def test_environments_in_processes_of_their_own(name: str, tmp_path: Path) -> No
 
 
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments],
-        cwd=folder,
-        env=dict(os.environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_module("rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments, cwd=folder)
 
 
 def _wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:

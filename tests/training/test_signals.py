@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rl_experiments.runs import Run, checkpoints, open_run
 from rl_experiments.training import checkpointing
 from rl_experiments.training.resuming import resume_run
 from rl_experiments.training.run_files import TrainingResult
+from tests.helpers.commands import start_module
 from tests.helpers.resuming import differences, outcome
 from tests.helpers.tiny import tiny_experiment
 
@@ -141,13 +141,8 @@ def _copy(logs: Path, folder: Path) -> Run:
 @pytest.mark.parametrize("algo", ["ppo", "ars"])
 def test_workers_of_a_killed_training_end_silently(algo: str, tmp_path: Path) -> None:
     given = ("--algo", algo, "--env", "toy_envs:ToySlow-v0", "--vec-env", "subproc", "-n", "1000000", "--verbose", "0")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", *given, "--num-threads", "1", "-params", "n_envs:3"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    given += ("--num-threads", "1", "-params", "n_envs:3")
+    process = start_module("rl_experiments.train", *given, cwd=tmp_path, stderr=subprocess.STDOUT)
     while not list(tmp_path.glob("logs/*/*/run.json")):
         assert process.poll() is None
         time.sleep(0.05)

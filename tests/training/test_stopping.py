@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,22 +14,16 @@ import pytest
 
 from rl_experiments.runs import open_run
 from rl_experiments.training.stopping import Interrupted, StopRequest
-from tests.helpers.commands import unmeasured
+from tests.helpers.commands import start_module, unmeasured
 
 SMALL = ("-params", "n_envs:2", "n_steps:32", "batch_size:16", "n_epochs:1", "policy_kwargs:dict(net_arch=[8])")
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
 def _start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", "--num-threads", "1", "--verbose", "0", *arguments],
-        cwd=tmp_path,
-        env={**unmeasured(), "PYTHONFAULTHANDLER": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    given = ("--num-threads", "1", "--verbose", "0", *arguments)
+    environment = {**unmeasured(), "PYTHONFAULTHANDLER": "1"}
+    return start_module("rl_experiments.train", *given, cwd=tmp_path, env=environment, start_new_session=True)
 
 
 NO_CHECKPOINT = "There is nothing that --resume could go on from: the first rollout was not over"

@@ -24,7 +24,7 @@ from rl_experiments.runs import RunRecord, checkpoints
 from rl_experiments.training.resuming import resume_run
 from rl_experiments.training.tables.evaluating import TableEvaluations
 from tests.helpers import course_tables
-from tests.helpers.commands import CommandResult
+from tests.helpers.commands import CommandResult, start_module
 from tests.helpers.resuming import as_killed_after
 
 numba = pytest.importorskip("numba")
@@ -189,7 +189,7 @@ def test_a_variant_may_have_a_block_of_its_own() -> None:
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
     words = ["--algo", "q_learning", "--env", "FrozenLake-v1", "-f", "logs", "--seed", "3", "--save-freq", "3000"]
     words += ["--eval-freq", "-1", "-n", "60000", "-params", "compiled:False"]
-    process = subprocess.Popen([sys.executable, "-m", "rl_experiments.train", *words, "--verbose", "0"], cwd=tmp_path)
+    process = start_module("rl_experiments.train", *words, "--verbose", "0", cwd=tmp_path, stderr=subprocess.STDOUT)
     folder = tmp_path / "logs/q_learning/FrozenLake-v1_1"
     deadline = time.monotonic() + 60
     while not list(folder.glob("checkpoints/[0-9]*/manifest.json")) and time.monotonic() < deadline:
@@ -228,12 +228,7 @@ def test_a_signal_within_an_evaluation_costs_nothing(
 
 def test_a_signal_ends_it_with_everything_saved(tmp_path: Path) -> None:
     words = ["--algo", "q_learning", "--env", "FrozenLake-v1", "-f", "logs", "--seed", "3", "-n", "100000000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", *words, "-params", "compiled:False"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = start_module("rl_experiments.train", *words, "-params", "compiled:False", cwd=tmp_path)
     folder = tmp_path / "logs/q_learning/FrozenLake-v1_1"
     deadline = time.monotonic() + 60
     while not (folder / "evaluations.npz").is_file() and time.monotonic() < deadline:

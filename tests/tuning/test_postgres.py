@@ -8,14 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import unmeasured
+from tests.helpers.commands import start_module, unmeasured
 
 _PLACES = ("/usr/local/bin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
 
@@ -88,14 +87,7 @@ def begin(storage: str, folder: Path) -> subprocess.Popen[str]:
         "--confirm", "1", "--confirm-seeds", "1", "--eval-episodes", "1", "--seed", "3",
         "--storage", storage, "-f", logs, "-params", "n_steps:16", "batch_size:16", "n_epochs:1", "n_envs:1",
     ]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.tune", *arguments],
-        cwd=folder,
-        env=unmeasured(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_module("rl_experiments.tune", *arguments, cwd=folder, env=unmeasured())
 
 
 def test_two_processes_share_a_study_and_one_is_killed(server: str, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from rl_experiments.tuning import searching, study, sweeping
 from rl_experiments.tuning.loading import load_trial, trial_of
 from rl_experiments.tuning.settings import Study
 from rl_experiments.tuning.storage import open_storage
-from tests.helpers.commands import CommandResult, run_module
+from tests.helpers.commands import CommandResult, run_module, start_module
 from tests.tuning.test_space import environment_of
 
 ON_LINE = {"algo": "ppo", "env": "toy_envs:ToyLine-v0", "n_timesteps": 64, "eval_episodes": 1, "verbose": 0}
@@ -338,18 +338,11 @@ def test_asynchronous_ars(tmp_path: Path) -> None:
 
 def test_ctrl_c(tmp_path: Path) -> None:
     import signal
-    import subprocess
-    import sys
     import time
 
     arguments = ["-optimize", "--algo", "ppo", "--env", "toy_envs:ToySlow-v0", "-n", "100000", "--storage", "s.log"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.train", *arguments, "--study-name", "s", "-params", "n_envs:1"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    given = (*arguments, "--study-name", "s", "-params", "n_envs:1")
+    process = start_module("rl_experiments.train", *given, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and "hyperparameters" not in _text(tmp_path / "s.log"):
         time.sleep(0.2)

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -21,7 +20,7 @@ from rl_experiments import Run, train, tune
 from rl_experiments.core import yaml_io
 from rl_experiments.runs import RunRecord
 from rl_experiments.tuning.storage import open_storage
-from tests.helpers.commands import CommandResult, unmeasured
+from tests.helpers.commands import CommandResult, start_module, unmeasured
 
 SMALL = ["-params", "n_steps:16", "batch_size:16", "n_epochs:1", "n_envs:1"]
 ON_LINE = ["--algo", "ppo", "--env", "toy_envs:ToyLine-v0", "-n", "64", "--eval-episodes", "1", "--seed", "3", *SMALL]
@@ -153,13 +152,7 @@ def test_nothing_to_export(command: Callable[..., CommandResult]) -> None:
 
 
 def _begin(*flags: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rl_experiments.tune", *SLOWLY, "--confirm", "0", *flags],
-        env=unmeasured(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_module("rl_experiments.tune", *SLOWLY, "--confirm", "0", *flags, cwd=Path.cwd(), env=unmeasured())
 
 
 def _wait_for(found: Callable[[], Any]) -> Any:

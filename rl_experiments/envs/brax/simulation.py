@@ -147,4 +147,14 @@ def _load_from_playground(name: str, kwargs: Mapping[str, Any]) -> Any:
     for key in kwargs:
         if key not in known:
             raise ConfigurationError(f"{name} takes no argument '{key}'.{hint(key, known)}")
-    return registry.load(name, config_overrides=dict(kwargs))
+    overrides = dict(kwargs)
+    if "impl" in known and _computes_on_processor():  # Warp, the default, would compile its kernels for minutes there
+        overrides.setdefault("impl", "jax")
+    return registry.load(name, config_overrides=overrides)
+
+
+def _computes_on_processor() -> bool:
+    import jax
+
+    device: Any = jax.config.jax_default_device or jax.devices()[0]  # type: ignore[attr-defined]
+    return bool(device.platform == "cpu")

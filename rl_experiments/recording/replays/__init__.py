@@ -3,6 +3,7 @@ Replays for a browser: the poses of an episode in one HTML file that needs nothi
 
 - ``poses``: playing an episode and keeping where its bodies were
 - ``page``: the file, and reading it again
+- ``training``: one page of the agents of all checkpoints
 - ``viewer.js``, ``viewer.css``: what stands in the file and draws
 """
 

@@ -41,9 +41,13 @@ class Replay:
     label: str = ""
 
 
-def has_poses(recipe: EnvironmentRecipe) -> bool:
-    """Whether replays can be made of an environment."""
-    return is_brax(recipe.env_id, recipe.gym_packages)
+def require_poses(recipe: EnvironmentRecipe) -> None:
+    """:raises RecordingError: if no replays can be made of an environment"""
+    if not is_brax(recipe.env_id, recipe.gym_packages):
+        raise RecordingError(
+            f"A replay in HTML is made of the poses of bodies, which only environments of Brax tell, and"
+            f" {recipe.env_id} is none: --format mp4 records pictures"
+        )
 
 
 def play_replay(
@@ -69,11 +73,7 @@ def play_replay(
     :raises RecordingError: if the environment does not tell where its bodies are
     """
     recipe = recipe_of(agent, recipe)
-    if not has_poses(recipe):
-        raise RecordingError(
-            f"A replay in HTML is made of the poses of bodies, which only environments of Brax tell, and"
-            f" {recipe.env_id} is none: --format mp4 records pictures"
-        )
+    require_poses(recipe)
     if deterministic is None:
         deterministic = not recipe.acts_stochastically
     seed_everything(seed)

@@ -22,7 +22,7 @@ from rl_experiments.core.suggest import hint
 from rl_experiments.core.symbols import Trust
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.envs.brax.names import BRAX, playground_names
-from rl_experiments.envs.brax.simulation import make_environment
+from rl_experiments.envs.brax.simulation import is_of_playground, make_environment
 from rl_experiments.envs.registry import find_spec, is_brax
 from rl_experiments.evaluation.evaluating import without_window
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET, Configuration
@@ -82,7 +82,8 @@ def prepare_brax(
         to_stderr("Loading JAX and Brax")
     trust = trust or Trust(any_name=True)
     _check_environment(experiment, algorithm)
-    experiment, hyperparameters = _completed(experiment, _of_the_policy(experiment, hyperparameters))
+    hyperparameters = _without_backend(experiment, _of_the_policy(experiment, hyperparameters))
+    experiment, hyperparameters = _completed(experiment, hyperparameters)
     settings = BraxPPO(**hyperparameters.without("n_timesteps", "n_envs", "env_kwargs").algorithm_arguments())
     _check_settings(settings, hyperparameters)
     recipe = EnvironmentRecipe.from_hyperparameters(
@@ -137,7 +138,10 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
         )
     for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
         if given:
-            raise ConfigurationError(f"{flag} is not there for {experiment.algo}: its curve is in evaluations.npz")
+            raise ConfigurationError(
+                f"{flag} is not there for {experiment.algo}: it takes the log of Stable-Baselines3, which a training"
+                " inside JAX does not write. Its curve is in evaluations.npz, and plot and report draw it"
+            )
 
 
 def _check_environment(experiment: Experiment, algorithm: Algorithm) -> None:
@@ -181,6 +185,15 @@ def _of_the_policy(experiment: Experiment, hyperparameters: Hyperparameters) -> 
             f"{experiment.trained_agent} has networks with {odd[0]}, which {experiment.algo} has no hyperparameter for"
         )
     return hyperparameters.merged(network, experiment.trained_agent)
+
+
+def _without_backend(experiment: Experiment, hyperparameters: Hyperparameters) -> Hyperparameters:
+    """The block for all environments names a backend, which those of MuJoCo Playground do not have."""
+    kwargs, origin = hyperparameters.parsed("env_kwargs"), hyperparameters.origin("env_kwargs")
+    if not origin.endswith("block default") or not is_of_playground(experiment.env.rpartition(":")[2]):
+        return hyperparameters
+    kwargs = {name: value for name, value in kwargs.items() if name != "backend"}
+    return hyperparameters.merged({"env_kwargs": kwargs}, origin)
 
 
 def _check_settings(settings: BraxPPO, hyperparameters: Hyperparameters) -> None:
