@@ -21,6 +21,7 @@ from rl_experiments.launching.grid.settings import (
     parse_seeds,
     read_grid,
 )
+from rl_experiments.launching.jobs import LAUNCHERS, PROCESSES
 from rl_experiments.training.settings import Experiment
 
 
@@ -31,13 +32,15 @@ def _jobs(text: str) -> int | str:
 
 def build_parser() -> Parser:
     """:return: the parser of this command"""
-    parser = Parser("grid", "Train algorithms x environments x seeds, as ordinary runs in parallel processes.")
+    parser = Parser("grid", "Train algorithms x environments x seeds, as ordinary runs, many at once.")
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="A grid in YAML: algos, envs, seeds, and any setting of train.")
     add("--algos", metavar="NAME", nargs="+", default=[], help="Algorithms, with commas or spaces between them.")
     add("--envs", metavar="ID", nargs="+", default=[], help="Environments.")
     add("--seeds", metavar="N", type=typed(parse_seeds), default=(1,), help="How many, or which: 10, 3,5,7 or 1-5.")
     add("--jobs", metavar="N", type=typed(_jobs), default=AUTO, help="Runs at once; auto is one for each core.")
+    add("--launcher", choices=LAUNCHERS, default=PROCESSES, help="Processes of this machine, or tasks of Ray.")
+    add("--ray-address", metavar="ADDRESS", help="The Ray cluster to join; by default one is started here.")
     add(
         "--num-threads", metavar="N", type=typed(thread_count), default=1, help="Torch's number of threads in each run."
     )
@@ -86,7 +89,7 @@ def _grid(file: str | None, given: argparse.Namespace) -> Grid:
             content[name] = names_in(getattr(given, name), f"--{name}")
         elif name not in content:
             raise ConfigurationError(f"A grid needs --{name}, or a file that has them")
-    for name in ("seeds", "jobs", "num_threads"):
+    for name in ("seeds", "jobs", "num_threads", "launcher", "ray_address"):
         if hasattr(given, name):
             content[name] = getattr(given, name)
     known = [declared.name for declared in options_of(Experiment) if declared.name not in OF_THE_GRID]

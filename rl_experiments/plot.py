@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,6 +200,8 @@ def _compare(options: argparse.Namespace) -> None:
     from rl_experiments.reporting.plots.comparing import ComparisonPlot, plot_comparison
 
     if options.latex:
+        if shutil.which("latex") is None:
+            raise ConfigurationError("--latex needs LaTeX, and there is no program 'latex' here. Leave it out")
         import matplotlib
 
         matplotlib.rcParams["text.usetex"] = True

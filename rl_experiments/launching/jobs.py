@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from rl_experiments.core.isolation import Parent
 
+PROCESSES, RAY = LAUNCHERS = ("processes", "ray")
+
 
 @dataclass(frozen=True)
 class Needs:

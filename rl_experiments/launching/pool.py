@@ -1,12 +1,13 @@
-"""A list of jobs, done one after the other by some processes of this machine."""
+"""A list of jobs, done one after the other by a launcher: processes of this machine, if nothing else is said."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from rl_experiments.core.interruption import Interruption
-from rl_experiments.launching.jobs import Job, Outcome
+from rl_experiments.launching.jobs import Job, Launcher, Outcome
 from rl_experiments.launching.processes import Processes
 
 _LONGEST_WAIT = 1.0
@@ -20,6 +21,7 @@ class Pool:
     :param silence: seconds without a beat after which a job is given up
     :param limit: seconds after which it is given up in any case
     :param interruption: whose signals end the pool with ``KeyboardInterrupt`` while it waits, and at no other moment
+    :param launcher: takes the place of processes of this machine, and of all that is said of them
     """
 
     def __init__(
@@ -30,8 +32,9 @@ class Pool:
         silence: float = math.inf,
         limit: float = math.inf,
         interruption: Interruption | None = None,
+        launcher: Launcher | None = None,
     ) -> None:
-        self._launcher = Processes(
+        self._launcher = launcher or Processes(
             n_workers, n_threads=n_threads, silence=silence, limit=limit, interruption=interruption
         )
 
@@ -40,27 +43,46 @@ class Pool:
         """The jobs that are under way, and what they last said of how far they are."""
         return self._launcher.counts
 
-    def run(self, jobs: Iterable[Job], on_wait: Callable[[], None] | None = None) -> Generator[Outcome, None, None]:
+    def ask_to_stop(self) -> None:
+        """Ask all that is under way to end soon with everything saved."""
+        for name in self._launcher.counts:
+            self._launcher.ask_to_stop(name)
+
+    def run(
+        self,
+        jobs: Iterable[Job],
+        on_wait: Callable[[], None] | None = None,
+        again: Callable[[Outcome], Job | None] | None = None,
+    ) -> Generator[Outcome, None, None]:
         """
         Do the jobs in their order, and yield each when it has ended. Closing the generator ends those under way.
 
         :param jobs: each is asked for when its turn has come; they ask no questions
         :param on_wait: called now and then
+        :param again: takes an outcome; returns a job to do in its place, or None where it stands
         """
-        waiting = iter(jobs)
+        waiting, repeated = iter(jobs), deque[Job]()
         try:
             while True:
-                while self._launcher.has_room and (job := next(waiting, None)) is not None:
+                while self._launcher.has_room and (job := _next(repeated, waiting)) is not None:
                     try:
                         self._launcher.submit(job)
                     except OSError as error:
                         yield Outcome(job, None, f"the system starts no further process ({error.strerror})", 0.0)
-                if not self._launcher.counts:
+                if not self._launcher.counts and not repeated:
                     return
                 for event in self._launcher.wait(_LONGEST_WAIT):
-                    if isinstance(event, Outcome):
+                    if not isinstance(event, Outcome):
+                        continue
+                    if again is not None and (job := again(event)) is not None:
+                        repeated.append(job)
+                    else:
                         yield event
                 if on_wait is not None:
                     on_wait()
         finally:
             self._launcher.close()
+
+
+def _next(repeated: deque[Job], waiting: Iterator[Job]) -> Job | None:
+    return repeated.popleft() if repeated else next(waiting, None)

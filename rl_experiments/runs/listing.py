@@ -78,9 +78,11 @@ class ListedRun:
         return {**asdict(self), **times, "age_seconds": round(self.age(now))}
 
 
-def all_runs(folder: str | Path) -> list[ListedRun]:
+def all_runs(folder: str | Path, algorithm: str | None = None, name: str | None = None) -> list[ListedRun]:
     """
     :param folder: of all runs, ``<folder>/<algo>/<env>_<n>``
+    :param algorithm: only its runs
+    :param name: only runs in the environment whose folders have this name
     :return: its runs, those that were heard of last first
     :raises NotFoundError: if there is no such folder
     """
@@ -91,8 +93,12 @@ def all_runs(folder: str | Path) -> list[ListedRun]:
     host, now = socket.gethostname(), time.time()
     runs = []
     for parent in _folders(folder):
+        if algorithm is not None and parent.name != algorithm:
+            continue
         for entry in _folders(parent):
             match = _FOLDER.match(entry.name)
+            if match and name is not None and match[1] != name:
+                continue
             run = _listed(entry.path, parent.name, match[1], int(match[2]), host, now) if match else None
             if run is not None:
                 runs.append(run)

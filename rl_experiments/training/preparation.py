@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms import Algorithm, get_algorithm
 from rl_experiments.algorithms.registry import SBX
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
@@ -26,6 +26,7 @@ from rl_experiments.training.early_stopping import check_stopping, remarks_on_st
 from rl_experiments.training.sbx import prepare_sbx
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
+from rl_experiments.training.trackers import require_tracker
 
 if TYPE_CHECKING:
     from rl_experiments.training.synthetic import SyntheticVecEnv
@@ -83,8 +84,65 @@ def prepare(
     :param hyperparameters: those of a run that goes on; if None, they are looked up
     :param trust: what these may name; if None, anything, since they are the user's own
     """
-    names_a_trial = experiment.trial_id is not None or experiment.from_study is not None
-    if names_a_trial and trial is None:
+    experiment, algorithm, hyperparameters = check_settings_of(experiment, trial, hyperparameters)
+    if algorithm.backend == "tabular":
+        from rl_experiments.training.tables.preparation import prepare_table
+
+        return prepare_table(experiment, algorithm, hyperparameters, trust)
+    if algorithm.backend == "brax":
+        from rl_experiments.training.brax.preparation import prepare_brax
+
+        return prepare_brax(experiment, algorithm, hyperparameters, trust)
+    from rl_experiments.training.rehearsal import rehearse
+    from rl_experiments.training.resolving import resolve
+
+    # Trials of a study fail one by one, without an end to the study.
+    tries = trial is None or _names_a_trial(experiment)
+    configuration, synthetic = resolve(
+        algorithm,
+        hyperparameters,
+        env_id=experiment.env,
+        seed=experiment.seed,
+        n_timesteps=experiment.n_timesteps,
+        env_kwargs=experiment.env_kwargs,
+        eval_env_kwargs=experiment.eval_env_kwargs,
+        gym_packages=tuple(experiment.gym_packages),
+        trained_agent=experiment.trained_agent,
+        trust_pickles=experiment.trust,
+        vec_env=experiment.vec_env,
+        tries=tries,
+        trust=trust,
+    )
+    remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
+    configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
+    if tries:
+        rehearse(configuration, synthetic)
+        if experiment.video_freq > 0:
+            from rl_experiments.training.videos import check_drawing
+
+            check_drawing(experiment, configuration)
+    for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
+        if package:
+            remember_use(f"{package}.*")
+    return Prepared(experiment, configuration, synthetic)
+
+
+def _names_a_trial(experiment: Experiment) -> bool:
+    return experiment.trial_id is not None or experiment.from_study is not None
+
+
+def check_settings_of(
+    experiment: Experiment,
+    trial: tuple[str, Mapping[str, Any]] | None = None,
+    hyperparameters: Hyperparameters | None = None,
+) -> tuple[Experiment, Algorithm, Hyperparameters]:
+    """
+    The first part of :func:`prepare`: all that can be checked before an environment is made.
+
+    :return: the experiment with a seed, its algorithm, and its hyperparameters
+    :raises RLExperimentsError: for the first thing that is wrong
+    """
+    if _names_a_trial(experiment) and trial is None:
         raise ConfigurationError(
             "trial_id and from_study name a tuned trial: load it with rl_experiments.tuning.loading, and pass it"
         )
@@ -114,46 +172,7 @@ def prepare(
     if trial is None:  # a search space may well hold batches that are larger than a small buffer
         check_hyperparameters(algorithm, hyperparameters)
         check_batch_of_buffer(algorithm, hyperparameters)
-    if algorithm.backend == "tabular":
-        from rl_experiments.training.tables.preparation import prepare_table
-
-        return prepare_table(experiment, algorithm, hyperparameters, trust)
-    if algorithm.backend == "brax":
-        from rl_experiments.training.brax.preparation import prepare_brax
-
-        return prepare_brax(experiment, algorithm, hyperparameters, trust)
-    from rl_experiments.training.rehearsal import rehearse
-    from rl_experiments.training.resolving import resolve
-
-    # Trials of a study fail one by one, without an end to the study.
-    tries = trial is None or names_a_trial
-    configuration, synthetic = resolve(
-        algorithm,
-        hyperparameters,
-        env_id=experiment.env,
-        seed=seed,
-        n_timesteps=experiment.n_timesteps,
-        env_kwargs=experiment.env_kwargs,
-        eval_env_kwargs=experiment.eval_env_kwargs,
-        gym_packages=tuple(experiment.gym_packages),
-        trained_agent=experiment.trained_agent,
-        trust_pickles=experiment.trust,
-        vec_env=experiment.vec_env,
-        tries=tries,
-        trust=trust,
-    )
-    remarks = remarks_on_stopping(experiment, configuration.n_timesteps)
-    configuration = replace(configuration, remarks=(*configuration.remarks, *remarks))
-    if tries:
-        rehearse(configuration, synthetic)
-        if experiment.video_freq > 0:
-            from rl_experiments.training.videos import check_drawing
-
-            check_drawing(experiment, configuration)
-    for package in (*experiment.gym_packages, experiment.env.rpartition(":")[0]):
-        if package:
-            remember_use(f"{package}.*")
-    return Prepared(experiment, configuration, synthetic)
+    return experiment, algorithm, hyperparameters
 
 
 def report(prepared: Prepared) -> str:
@@ -201,11 +220,15 @@ def _check_video_limits(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    if get_algorithm(experiment.algo, experiment.backend).backend not in ("brax", SBX):  # JAX has devices of its own
+    backend = get_algorithm(experiment.algo).backend
+    if backend != "brax":  # JAX has devices of its own
+from rl_experiments.algorithms.registry import SBX
         check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
-    if experiment.tensorboard_log or experiment.track:
+    if (experiment.tensorboard_log or experiment.track) and backend not in ("tabular", "brax"):
         _require_tensorboard()
+    if experiment.track:
+        require_tracker(str(experiment.track))
 
 
 def _check_log_folder(folder: Path) -> None:

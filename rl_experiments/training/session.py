@@ -55,8 +55,9 @@ from rl_experiments.training.settings import WANDB
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.supervision_callback import Supervision
-from rl_experiments.training.trackers import SafeTracker, TrackedRun, TrackingCallback
-from rl_experiments.training.tracking import TRACKER_TAG, run_name, show_in_tensorboard
+from rl_experiments.training.trackers import SafeTracker
+from rl_experiments.training.tracking import TRACKER_TAG, show_in_tensorboard, start_tracker
+from rl_experiments.training.tracking_callback import TrackingCallback
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
 
 
@@ -443,22 +444,5 @@ class Training:
             self._tracker.log_video(TRACKER_TAG, outcome.video, outcome.order.steps)
 
     def _start_tracking(self) -> None:
-        experiment = self.experiment
-        if not experiment.track:
-            return
-        before = RunRecord.read(self.run).get("tracker") if self._again else None
-        if not isinstance(before, dict) or before.get("kind") != experiment.track:
-            before = {}
-        name = str(before.get("name") or run_name(self.run.env_name, experiment.algo, experiment.seed))
-        self._tracker = SafeTracker(
-            str(experiment.track),
-            TrackedRun(
-                name,
-                experiment.wandb_project_name,
-                {**experiment.as_arguments(), **self.configuration.saved_hyperparameters},
-                experiment.wandb_entity,
-                experiment.wandb_group,
-                experiment.wandb_tags,
-                before.get("id"),
-            ),
-        )
+        configuration = self.configuration
+        self._tracker = start_tracker(self.experiment, configuration.saved_hyperparameters, self.run, self._again)

@@ -1,22 +1,21 @@
 """
 Trackers: Weights & Biases, MLflow and Trackio, each behind the same face.
 
-A tracker that fails says so once, and the training goes on without it.
+A tracker that fails or hangs says so once, and the training goes on without it.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
 import os
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter
 
 from rl_experiments.core.errors import MissingPackageError
 from rl_experiments.training.settings import MLFLOW, TRACKIO, WANDB
@@ -27,6 +26,8 @@ _MOST_PARAMETERS = 100
 _LONGEST_PARAMETER = 500
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Unless the user says otherwise: a server that is gone would hold the training up for minutes."""
+PATIENCE = 90.0
+"""Seconds for one call: more than Weights & Biases takes to say that nobody answers."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class TrackedRun:
     :param group: of runs
     :param tags: of the run
     :param identity: of the run that goes on, or None for a new one
+    :param in_tensorboard: whether its numbers stand in a TensorBoard log too
     """
 
     name: str
@@ -50,6 +52,39 @@ class TrackedRun:
     group: str | None = None
     tags: tuple[str, ...] = ()
     identity: str | None = None
+    in_tensorboard: bool = True
+
+
+class _Apart:
+    """Calls, one after the other, in a thread that nobody has to wait for: a tracker that hangs is left behind."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[BaseException | None]]]
+        self._calls = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="tracker").start()
+
+    def call(self, act: Callable[[], object]) -> None:
+        """
+        :raises TimeoutError: if it takes longer than it may
+        :raises BaseException: what it raises
+        """
+        answer: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._calls.put((act, answer))
+        try:
+            error = answer.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise TimeoutError(f"it did not answer for {PATIENCE:g} seconds") from None
+        if error is not None:
+            raise error
+
+    def _work(self) -> None:
+        while True:
+            act, answer = self._calls.get()
+            try:
+                act()
+                answer.put(None)
+            except BaseException as error:
+                answer.put(error)
 
 
 class Tracker(Protocol):
@@ -72,7 +107,7 @@ class Tracker(Protocol):
 
 
 class WandbTracker:
-    """Weights & Biases, which follows the TensorBoard log by itself."""
+    """Weights & Biases, which follows a TensorBoard log by itself."""
 
     def __init__(self, run: TrackedRun) -> None:
         import wandb
@@ -85,15 +120,18 @@ class WandbTracker:
             group=run.group,
             tags=list(run.tags),
             config=dict(run.config),
-            sync_tensorboard=True,
+            sync_tensorboard=run.in_tensorboard,
             monitor_gym=False,
             save_code=False,
             **again,
         )
         self.identity = str(self.run.id)
+        self._in_tensorboard = run.in_tensorboard
 
     def log(self, values: Mapping[str, float], steps: int) -> None:
-        """Nothing: they come through the TensorBoard log."""
+        """Store numbers, where they do not come through a TensorBoard log."""
+        if not self._in_tensorboard:
+            self.run.log({**values, "global_step": steps})
 
     def log_video(self, name: str, file: Path, steps: int) -> None:
         """Store a video, on the axis of the TensorBoard log."""
@@ -182,6 +220,15 @@ _CLASSES: dict[str, tuple[Callable[[TrackedRun], Tracker], str]] = {
 }
 
 
+def require_tracker(kind: str) -> None:
+    """
+    :raises MissingPackageError: if the package of a tracker is not installed
+    """
+    _, package = _CLASSES[kind]
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackageError(f"--track {kind}", package, kind)
+
+
 @dataclass
 class SafeTracker:
     """
@@ -194,16 +241,14 @@ class SafeTracker:
     kind: str
     run: TrackedRun
     _tracker: Tracker | None = field(default=None, init=False)
+    _apart: _Apart = field(default_factory=_Apart, init=False)
 
     def __post_init__(self) -> None:
         """
         :raises MissingPackageError: if its package is not installed
         """
-        make, package = _CLASSES[self.kind]
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            raise MissingPackageError(f"--track {self.kind}", package, self.kind) from None
+        require_tracker(self.kind)
+        make, _ = _CLASSES[self.kind]
         self._safely(lambda: setattr(self, "_tracker", make(self.run)))
 
     @property
@@ -213,8 +258,8 @@ class SafeTracker:
 
     def as_dict(self) -> dict[str, str]:
         """:return: for ``run.json``, what it takes to go on with the run"""
-        identity = {} if self._tracker is None else {"id": self._tracker.identity}
-        return {"kind": self.kind, "name": self.name, **identity}
+        identity = self.run.identity if self._tracker is None else self._tracker.identity
+        return {"kind": self.kind, "name": self.name, **({} if identity is None else {"id": identity})}
 
     def log(self, values: Mapping[str, float], steps: int) -> None:
         """Store numbers; those that are none are left out."""
@@ -237,52 +282,10 @@ class SafeTracker:
 
     def _safely(self, act: Callable[[], object]) -> None:
         try:
-            act()
-        except (Exception, SystemExit) as error:
+            self._apart.call(act)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._tracker = None
             text = " ".join(str(error).split())[:300]
             to_stderr(f"{self.kind} failed, and the training goes on without it: {type(error).__name__}: {text}")
-
-
-class TrackingCallback(BaseCallback):
-    """
-    Hands everything that SB3 logs to a tracker.
-
-    :param tracker: the tracker
-    """
-
-    def __init__(self, tracker: SafeTracker) -> None:
-        super().__init__()
-        self._tracker = tracker
-
-    def _on_training_start(self) -> None:
-        self.logger.output_formats.append(_Output(self._tracker))
-
-    def _on_step(self) -> bool:
-        return True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """It has no state of the training."""
-        return {}
-
-
-class _Output(KVWriter):
-    """What SB3's logger writes to."""
-
-    def __init__(self, tracker: SafeTracker) -> None:
-        self._tracker = tracker
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Store the numbers among the values."""
-        numbers = {key: value for key, value in key_values.items() if _is_number(value)}
-        self._tracker.log(numbers, step)
-
-    def close(self) -> None:
-        """Nothing: the training ends the tracker."""
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return not isinstance(value, (str, bool)) and math.isfinite(float(value))
-    except (TypeError, ValueError):
-        return False

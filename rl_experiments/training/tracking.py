@@ -1,11 +1,16 @@
-"""What a training shows in its TensorBoard log, and the name of a tracked run."""
+"""A training at its tracker, and what it shows in its TensorBoard log."""
 
 from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from rl_experiments.runs import Run, RunRecord
+from rl_experiments.training.settings import Experiment
+from rl_experiments.training.trackers import SafeTracker, TrackedRun
 
 VIDEO_TAG = "evaluation/video"
 TRACKER_TAG = "evaluation/episode"
@@ -39,3 +44,44 @@ def show_in_tensorboard(logger: Any, gif: Path, steps: int) -> None:
 def run_name(env_id: str, algorithm: str, seed: int) -> str:
     """:return: the name that the zoo gives a tracked run"""
     return f"{env_id}__{algorithm}__{seed}__{int(time.time())}"
+
+
+def start_tracker(
+    experiment: Experiment, hyperparameters: Mapping[str, Any], run: Run, again: bool, in_tensorboard: bool = True
+) -> SafeTracker | None:
+    """
+    :param hyperparameters: as they are saved
+    :param again: whether the run has begun before: it goes on at the tracker too
+    :param in_tensorboard: whether the training writes a TensorBoard log
+    :return: None where the experiment is not tracked
+    :raises MissingPackageError: if the tracker's package is not installed
+    """
+    if not experiment.track:
+        return None
+    before = RunRecord.read(run).get("tracker") if again else None
+    if not isinstance(before, dict) or before.get("kind") != experiment.track:
+        before = {}
+    return SafeTracker(
+        str(experiment.track),
+        TrackedRun(
+            str(before.get("name") or run_name(run.env_name, experiment.algo, experiment.seed)),
+            experiment.wandb_project_name,
+            {**experiment.as_arguments(), **hyperparameters},
+            experiment.wandb_entity,
+            experiment.wandb_group,
+            experiment.wandb_tags,
+            before.get("id"),
+            in_tensorboard,
+        ),
+    )
+
+
+def numbers_of(result: Any, episodes: int | None = None) -> dict[str, float]:
+    """
+    :param result: an evaluation
+    :param episodes: that were trained
+    :return: what a tracker is told of it, as SB3 names it
+    """
+    lengths = [episode.length for episode in result.episodes]
+    numbers = {"eval/mean_reward": float(result.returns.mean()), "eval/mean_ep_length": sum(lengths) / len(lengths)}
+    return numbers if episodes is None else {**numbers, "time/episodes": float(episodes)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rl_experiments.core.options import check_settings, option
+from rl_experiments.launching.jobs import LAUNCHERS
 
 OBJECTIVES = ("last", "best", "auc")
 PRUNERS = ("halving", "hyperband", "median", "none", "wilcoxon")
-LAUNCHERS = ("processes", "ray")
 FLAGS_OF_OURS = ("--seeds", "--objective", "--confirm", "--confirm-seeds", "--space", "--launcher", "--ray-address")
 
 

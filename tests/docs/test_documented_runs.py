@@ -92,7 +92,7 @@ class Scene:
 
     def run(self, command: str, *words: str) -> CommandResult:
         """Run a command in a process of its own."""
-        return run_module("rl_experiments", command, *words, cwd=self.folder, timeout=280, **self._variables)
+        return run_module("rl_experiments", command, *words, cwd=self.folder, timeout=900, **self._variables)
 
     def prepare(self, shown: Shown) -> None:
         """Train, tune, or publish what a command reads."""
@@ -137,8 +137,13 @@ class Scene:
         if shown.command == "benchmark":
             self._train("ppo", "CartPole-v1", named or "logs")
             return
-        for folder in [named] if named else [word for word in shown.words if word.endswith("/")] or ["logs"]:
-            made_grid(self.folder / folder, ["ppo", "a2c"], ["CartPole-v1", "PongNoFrameskip-v4"], n_seeds=3)
+        given = [word for word in shown.words if word.endswith("/")] if shown.command == "report" else []
+        algos, envs = ["ppo", "a2c"], ["CartPole-v1", "PongNoFrameskip-v4"]
+        if shown.command == "plot":
+            algos = list(dict.fromkeys([*algos, shown.value("-a") or "ppo"]))
+            envs = list(dict.fromkeys([*envs, *[env for env in [shown.value("-e")] if env and "-v" in env]]))
+        for folder in [named] if named else given or ["logs"]:
+            made_grid(self.folder / folder, algos, envs, n_seeds=3)
         if shown.words[0] == "train":
             made_run(self.folder / "logs", "ppo", "CartPole-v1", 9, range(10), episodes=120, steps=12_000)
         if shown.words[0] == "compare":

@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rl_experiments import grid
+from rl_experiments.launching.grid.checking import check_grid, jobs_of
+from rl_experiments.launching.grid.claims import Claims
 from rl_experiments.launching.grid.running import run_grid
+from rl_experiments.launching.grid.runs import find_runs
 from rl_experiments.launching.grid.settings import Grid, identity_of, parse_seeds, read_grid
 from rl_experiments.runs import all_runs
 from rl_experiments.runs.record import read_record
@@ -23,7 +27,7 @@ from tests.helpers.commands import CommandResult, unmeasured
 from tests.helpers.tiny import TINY
 
 Command = Callable[..., CommandResult]
-PPO = [f"{key}:{value}" for key, value in TINY["ppo"].items()]
+DQN = [f"{key}:{value}" for key, value in TINY["dqn"].items()]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,9 @@ def test_a_file_is_a_grid(command: Command, tmp_path: Path) -> None:
         (["wrong.yml"], ("wrong.yml", "'algos'")),
         (["none.yml"], ("none.yml",)),
         (["setting.yml"], ("n_timesteps", "whole number")),
+        (["--algos", "ppo", "--envs", "CartPole-v1", "CartPol-v1"], ("CartPol-v1", "'CartPole-v1'")),
+        (["--algos", "ppo", "a2c", "--envs", "CartPole-v1", "-params", "n_epochs:3"], ("n_epochs", "a2c")),
+        (["--algos", "ppo", "--envs", "CartPole-v1", "--ray-address", "auto"], ("--launcher ray",)),
     ],
 )
 def test_mistakes_are_named(command: Command, tmp_path: Path, arguments: list[str], parts: tuple[str, ...]) -> None:
@@ -98,10 +105,10 @@ def test_mistakes_are_named(command: Command, tmp_path: Path, arguments: list[st
 
 
 def test_a_run_that_fails_costs_no_other_and_is_tried_again(command: Command, tmp_path: Path) -> None:
-    flags = ("--algos", "ppo", "--envs", "CartPole-v1", "NoSuch-v0", "-n", "64", "--eval-freq", "-1", "-params", *PPO)
+    flags = ("--algos", "dqn", "--envs", "CartPole-v1", "Pendulum-v1", "-n", "64", "--eval-freq", "-1", "-params", *DQN)
     result = command(grid, *flags, "--jobs", "2")
     assert result.code == 1, result.err
-    assert "ppo NoSuch-v0 seed 1: failed: There is no environment 'NoSuch-v0'" in result.out
+    assert "dqn Pendulum-v1 seed 1: failed: dqn cannot act in Pendulum-v1" in result.out
     [run] = all_runs("logs")
     record = read_record(run.path)
     assert (run.environment, run.state, record["threads"]["count"]) == ("CartPole-v1", "finished", 1)
@@ -117,7 +124,7 @@ def test_a_grid_that_was_stopped_goes_on(tmp_path: Path, number: int) -> None:
     words = [sys.executable, "-m", "rl_experiments.grid", *flags]
     process = subprocess.Popen(words, cwd=tmp_path, env=unmeasured(), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while len(list((tmp_path / "logs").glob("ppo/*/checkpoints/*"))) < 2:
+    while len({path.parent for path in (tmp_path / "logs").glob("ppo/*/checkpoints/0*")}) < 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -132,6 +139,39 @@ def test_a_grid_that_was_stopped_goes_on(tmp_path: Path, number: int) -> None:
     after = all_runs(tmp_path / "logs")
     assert {run.path for run in after} == set(before)
     assert all((run.state, (run.steps or 0) >= 60_000) == ("finished", True) for run in after)
+
+
+def test_runs_that_were_begun_otherwise_are_known(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"n_timesteps": 40, "eval_freq": -1, "hyperparams": TINY["a2c"]}
+    settings["log_folder"] = str(tmp_path / "logs")
+    run = Experiment(algo="a2c", env="CartPole-v1", seed=3, num_threads=1, verbose=0, **settings).run().run.path
+    made = Grid(algos=("a2c",), envs=("CartPole-v1",), seeds=(1, 3), experiment=settings)
+    assert {cell.seed: found.run.path for cell, found in find_runs(made).items()} == {3: str(run)}
+    other = {**settings, "hyperparams": {**TINY["a2c"], "gamma": 0.5}}
+    assert not find_runs(Grid(algos=("a2c",), envs=("CartPole-v1",), seeds=(3,), experiment=other))
+
+
+def test_what_another_grid_trains_is_left_to_it(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"n_timesteps": 500, "log_folder": str(tmp_path / "logs")}
+    made = Grid(algos=("q_learning",), envs=("FrozenLake-v1",), seeds=(1, 2), experiment=settings)
+    others = Claims(tmp_path / "logs" / ".grid")
+    assert others.take(made.claim_of(made.cells[0]))
+    result = run_grid(made)
+    assert [state.state for state in result.states] == ["running elsewhere", "finished"]
+    others.release_all()
+    assert run_grid(made).count("finished") == 2
+    assert not list((tmp_path / "logs" / ".grid").glob("*.lock"))
+
+
+def test_runs_at_once_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl_experiments.launching.grid.checking.free_memory", lambda: 10 * 2**30)
+    monkeypatch.setattr("rl_experiments.launching.grid.checking.available_cores", lambda: 8)
+    made = Grid(algos=("dqn", "ppo"), envs=("PongNoFrameskip-v4",), experiment={"n_timesteps": 50_000})
+    needs = check_grid(made, made.cells)
+    assert needs[made.cells[0]] > 50_000 * 84 * 84 * 4 > needs[made.cells[1]]
+    jobs, remark = jobs_of(made, needs)
+    assert (1 < jobs < 8, "are free" in str(remark)) == (True, True)
+    assert jobs_of(Grid(algos=("dqn",), envs=("CartPole-v1",), jobs=6), needs) == (6, None)
 
 
 def test_it_can_be_run_from_python(tmp_path: Path) -> None:

@@ -126,3 +126,45 @@ def test_a_node_that_dies_costs_no_finished_trial(cluster: Any, tmp_path: Path) 
     assert attempts, "no training was under way on the node that was killed"
     for trial in result.study.trials:
         assert (Path(trial.user_attrs["runs"][0]) / "ToySlow-v0.zip").is_file()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_run_of_a_grid_goes_on_when_its_node_dies(cluster: Any, tmp_path: Path) -> None:
+    import threading
+
+    from rl_experiments.launching.grid.running import run_grid
+    from rl_experiments.launching.grid.settings import Grid
+    from rl_experiments.runs.record import read_record
+
+    settings = {
+        "n_timesteps": 2000,
+        "save_freq": 100,
+        "eval_freq": -1,
+        "hyperparams": {"n_steps": 16, "batch_size": 16, "n_epochs": 1},
+    }
+    grid = Grid(
+        algos=("ppo",),
+        envs=("toy_envs:ToySlow-v0",),
+        seeds=(1, 2, 3),
+        launcher="ray",
+        ray_address=cluster.address,
+        experiment=settings,
+    )
+
+    def kill_one() -> None:
+        """When all three are under way: one on each node."""
+        while len(list((tmp_path / "logs" / "ppo").glob("*/checkpoints/0*"))) < 3:
+            time.sleep(0.2)
+        cluster.remove_node(list(cluster.worker_nodes)[-1], allow_graceful=False)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    lines: list[str] = []
+    result = run_grid(grid, lines.append)
+    assert not killer.is_alive()
+    assert result.count("finished") == 3, lines
+    assert any("it is tried again" in line for line in lines), lines
+    runs = {str(state.run) for state in result.states}
+    assert len(runs) == len(list((tmp_path / "logs" / "ppo").iterdir())) == 3
+    assert any(read_record(run).get("resumed") for run in runs)

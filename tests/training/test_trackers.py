@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rl_experiments import resume_run, train
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.runs.record import read_record
+from rl_experiments.training import trackers
 from rl_experiments.training.settings import Experiment
+from rl_experiments.training.trackers import TrackedRun
 from tests.helpers.commands import CommandResult
 from tests.helpers.tiny import tiny_experiment
 
@@ -85,6 +89,48 @@ def test_a_tracker_that_fails_costs_no_training(
     run = _trained(tmp_path, "mlflow", n_timesteps=64)
     assert read_record(run)["status"] == "finished"
     assert capsys.readouterr().err.count("mlflow failed, and the training goes on without it") == 1
+
+
+def test_a_table_is_followed_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    utils = pytest.importorskip("trackio.utils", reason="trackio is not installed")
+    settings: dict[str, Any] = {"n_timesteps": 4000, "eval_freq": 2000, "verbose": 0, "track": "trackio"}
+    experiment = Experiment(algo="q_learning", env="FrozenLake-v1", log_folder=str(tmp_path / "logs"), **settings)
+    run = experiment.run().run.path
+    before = read_record(run)["tracker"]
+    resume_run(run, n_timesteps=6000)
+    assert read_record(run)["tracker"] == before
+    [file] = Path(utils.TRACKIO_DIR).glob("sb3*.db")
+    with sqlite3.connect(file) as database:
+        rows = database.execute("SELECT step, metrics FROM metrics WHERE run_name = ?", (before["name"],)).fetchall()
+    stored = {step: json.loads(metrics)["eval/mean_reward"] for step, metrics in rows}
+    with np.load(run / "evaluations.npz") as evaluations:
+        scores = dict(zip(evaluations["timesteps"].tolist(), evaluations["results"].mean(axis=1), strict=True))
+    assert stored == pytest.approx(scores)
+
+
+class _Hangs:
+    """A tracker whose server takes the numbers and says nothing more."""
+
+    identity = "one"
+
+    def __init__(self, run: TrackedRun) -> None:
+        pass
+
+    def log(self, values: Mapping[str, float], steps: int) -> None:
+        threading.Event().wait()
+
+
+def test_a_tracker_that_hangs_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trackio", reason="trackio is not installed")
+    monkeypatch.setitem(trackers._CLASSES, "trackio", (_Hangs, "trackio"))  # type: ignore[arg-type]
+    monkeypatch.setattr(trackers, "PATIENCE", 0.5)
+    run = _trained(tmp_path, "trackio", n_timesteps=128)
+    record = read_record(run)
+    assert (record["status"], record["steps"], record["tracker"]["id"]) == ("finished", 128, "one")
+    assert capsys.readouterr().err.count("trackio failed, and the training goes on without it: TimeoutError") == 1
 
 
 def test_the_flag_alone_is_weights_and_biases(command: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,7 @@ from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.options import MOST_THREADS, default_of, options_of
 from rl_experiments.core.suggest import hint
+from rl_experiments.launching.jobs import LAUNCHERS, PROCESSES, RAY
 from rl_experiments.training.settings import Experiment
 
 AUTO = "auto"
@@ -22,7 +24,7 @@ OF_THE_GRID = ("algo", "env", "seed", "num_threads")
 """Fields of an experiment that the grid sets."""
 NOT_OF_A_GRID = ("trained_agent", "optimization_log_path", "storage", "study_name", "trial_id", "progress", "uuid")
 """Fields that make no sense for many runs at once."""
-_NOT_OF_THE_EXPERIMENT = (
+NOT_OF_THE_EXPERIMENT = (
     "device",
     "log_folder",
     "log_interval",
@@ -35,7 +37,7 @@ _NOT_OF_THE_EXPERIMENT = (
     "verbose",
 )
 """Fields that leave what is learned as it is: runs that differ in them alone are the same experiment."""
-_OTHER_FLAGS = {f"--{name.replace('_', '-')}" for name in _NOT_OF_THE_EXPERIMENT}
+_OTHER_FLAGS = {f"--{name.replace('_', '-')}" for name in NOT_OF_THE_EXPERIMENT}
 Identity = frozenset[tuple[str, ...]] | None
 _MOST_SEEDS = 10_000
 _SPAN = re.compile(r"(\d+)-(\d+)")
@@ -72,8 +74,10 @@ class Grid:
     :param algos: algorithms
     :param envs: environments
     :param seeds: of each combination
-    :param jobs: runs at once, or ``auto``: one for each core, or for ``num_threads`` cores
+    :param jobs: runs at once, or ``auto``: one for each core, or for ``num_threads`` cores, as far as memory goes
     :param num_threads: torch's number of threads in each run
+    :param launcher: ``processes`` of this machine, or tasks of ``ray``
+    :param ray_address: of a cluster; one is started on this machine if None
     :param experiment: further fields of :class:`rl_experiments.training.settings.Experiment`, the same in all runs
     """
 
@@ -82,6 +86,8 @@ class Grid:
     seeds: tuple[int, ...] = (1,)
     jobs: int | str = AUTO
     num_threads: int = 1
+    launcher: str = PROCESSES
+    ray_address: str | None = None
     experiment: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,7 +108,14 @@ class Grid:
             raise ConfigurationError(f"--jobs must be auto or at least 1, but got {self.jobs}")
         if not isinstance(self.num_threads, int) or not 1 <= self.num_threads <= MOST_THREADS:
             raise ConfigurationError(f"--num-threads must be from 1 to {MOST_THREADS}, but got {self.num_threads}")
+        self._check_launcher()
         self._check_experiment()
+
+    def _check_launcher(self) -> None:
+        if self.launcher not in LAUNCHERS:
+            raise ConfigurationError(f"There is no launcher '{self.launcher}'.{hint(str(self.launcher), LAUNCHERS)}")
+        if self.ray_address is not None and (self.launcher != RAY or not isinstance(self.ray_address, str)):
+            raise ConfigurationError(f"--ray-address {self.ray_address} needs --launcher ray")
 
     def _check_experiment(self) -> None:
         known = [declared.name for declared in options_of(Experiment)]
@@ -144,6 +157,11 @@ class Grid:
         for name in self.experiment:
             words += words_for(name, getattr(experiment, name))
         return words
+
+    def claim_of(self, cell: Cell) -> str:
+        """:return: name of a lock file: that of a cell of the same experiment, whatever else differs"""
+        words = sorted(map(repr, self.identity(cell) or ()))
+        return f"{cell.log_name}.{hashlib.sha256(repr(words).encode()).hexdigest()[:8]}.lock"
 
     def identity(self, cell: Cell) -> Identity:
         """:return: what tells whether a run is that of a cell; see :func:`identity_of`"""

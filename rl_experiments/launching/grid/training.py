@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_experiments.core.errors import RLExperimentsError
+from rl_experiments.core.interruption import Interruption
 from rl_experiments.core.isolation import Beat
 from rl_experiments.core.processes import end_with_parent
 from rl_experiments.runs.record import read_record
@@ -35,14 +37,12 @@ class TrainRun:
     :param words: its arguments
     :param log: what it prints
     :param parent: the folder in which it makes its run
-    :param process_file: gets the number of its process, so that it can be asked to stop
     :param num_threads: of numerical libraries too
     """
 
     words: tuple[str, ...]
     log: Path
     parent: Path
-    process_file: Path
     num_threads: int
 
     def __call__(self, beat: Beat) -> dict[str, Any]:
@@ -50,14 +50,19 @@ class TrainRun:
         :return: the folder of the run, and how far it is
         :raises FailedTrainingError: if the command fails
         """
+        interruption = Interruption()
+        with interruption.listening():
+            return self._train(beat, interruption)
+
+    def _train(self, beat: Beat, interruption: Interruption) -> dict[str, Any]:
+        """A signal is handed on to the command, which saves and ends."""
         process = subprocess.Popen(
             [sys.executable, "-m", "rl_experiments.train", *self.words],
             stdin=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": str(self.num_threads)},
             preexec_fn=end_with_parent if sys.platform == "linux" else None,
         )
-        self.process_file.write_text(str(process.pid))
-        run = None
+        run, asked = None, False
         while True:
             code = _wait(process)
             run = run or find_run_of(self.parent, process.pid)
@@ -65,9 +70,18 @@ class TrainRun:
             beat(int(record.get("steps") or 0))
             if code is not None:
                 break
+            if interruption.signal is not None and not asked:
+                asked = True
+                process.terminate()
         if code != 0 and record.get("status") != "interrupted":
-            raise FailedTrainingError(str(record.get("reason") or last_error(self.log) or f"exit code {code}"))
+            raise FailedTrainingError(str(record.get("reason") or self._reason_of(code)))
         return {"run": None if run is None else str(run), "code": code}
+
+    def _reason_of(self, code: int) -> str:
+        if code < 0:
+            more = ", as a system does that is out of memory" if -code == signal.SIGKILL else ""
+            return f"it was killed by {signal.Signals(-code).name}{more}"
+        return last_error(self.log) or f"exit code {code}"
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:

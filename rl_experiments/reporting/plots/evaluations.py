@@ -74,10 +74,15 @@ def plot_evaluations(plot: EvaluationPlot, look: Look) -> dict[str, Any]:
                     if plot.print_n_trials:
                         look.say(f"{environment}-{name}: {len(measured)}")
     if not any(results.values()):
-        there = {run.environment for folder in plot.folders for run in all_runs(folder)}
+        there = {(run.algorithm, run.environment) for folder in plot.folders for run in all_runs(folder)}
+        in_those = sorted({algo for algo, env in there if any(name in env for name in plot.environments)})
+        if in_those:
+            near = f" There: {', '.join(in_those)}"
+        else:
+            near = hint(plot.environments[0], {env for _, env in there})
         raise NotFoundError(
             f"There is no evaluation of {', '.join(plot.algorithms)} on {', '.join(plot.environments)} in "
-            f"{', '.join(plot.folders)}.{hint(plot.environments[0], there)}"
+            f"{', '.join(plot.folders)}.{near}"
         )
     table = _table(plot, labels, results)
     look.say(as_markdown(table))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rl_experiments.algorithms.registry import SBX, names_of_runs
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
+from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
 from rl_experiments.reporting.report.filters import parse_condition, select
 from rl_experiments.reporting.report.reading import RunData, read_run
@@ -55,6 +56,7 @@ def collect(
         try:
             if listed.state == DAMAGED:
                 raise ConfigurationError(listed.reason or DAMAGED)
+            folder_name(listed.environment)  # a record that was changed by hand can hold anything
             runs.append(read_run(listed, folder))
         except (RLExperimentsError, OSError) as error:
             skipped.append(Skipped(listed.path, str(error).replace(f"{listed.path}{os.sep}", "")))
@@ -112,7 +114,7 @@ def _group(text: str, runs: Sequence[RunData], known: Sequence[Group]) -> Group:
     if of_algorithm:
         return Group(text, tuple(of_algorithm))
     inside = Path(os.path.realpath(text))
-    below = [run for run in runs if inside in Path(os.path.realpath(run.path)).parents]
+    below = [run for run in runs if inside in (path := Path(os.path.realpath(run.path)), *path.parents)]
     if below:
         return Group(text, tuple(below))
     labels = {*(group.label for group in known), *(run.algorithm for run in runs)}

@@ -127,7 +127,7 @@ def _csv(rows: Sequence[Sequence[Any]]) -> str:
 
 def as_markdown(report: Report) -> str:
     """:return: all tables, below what one must know of them"""
-    parts = ["# Report", "\n".join(f"- {note}" for note in notes(report))]
+    parts = ["# Report", "\n".join(f"- {_escaped(note)}" for note in notes(report))]
     for table in tables(report):
         rule = ["---" if index < table.n_texts else "---:" for index in range(len(table.header))]
         lines = [table.header, rule, *([_escaped(shown(value)) for value in row] for row in table.rows)]
@@ -170,4 +170,4 @@ def _latex_cell(value: Any) -> str:
 
 
 def _escaped(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|")
+    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")

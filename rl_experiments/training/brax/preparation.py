@@ -136,12 +136,11 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
             f"--video-freq is not there for {experiment.algo}: each evaluation leaves a policy, which record_video and"
             " record_training show afterwards"
         )
-    for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
-        if given:
-            raise ConfigurationError(
-                f"{flag} is not there for {experiment.algo}: it takes the log of Stable-Baselines3, which a training"
-                " inside JAX does not write. Its curve is in evaluations.npz, and plot and report draw it"
-            )
+    if experiment.tensorboard_log:
+        raise ConfigurationError(
+            f"--tensorboard-log is not there for {experiment.algo}: its curve is in evaluations.npz. A tracker follows"
+            " it: --track"
+        )
 
 
 def _check_environment(experiment: Experiment, algorithm: Algorithm) -> None:

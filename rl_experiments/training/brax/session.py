@@ -33,6 +33,8 @@ from rl_experiments.training.run_files import (
 from rl_experiments.training.stopping import StopRequest, to_stderr
 from rl_experiments.training.supervision import Supervisor
 from rl_experiments.training.threads import ThreadChoice
+from rl_experiments.training.trackers import SafeTracker
+from rl_experiments.training.tracking import numbers_of, start_tracker
 
 _STOPPING = ("best_mean_reward", "n_without_improvement", "seconds_used")
 
@@ -74,6 +76,7 @@ class BraxTraining:
         self._dues = {"evaluation": Due(self._eval_freq), "model": Due(experiment.save_freq)}
         self._learner: BraxLearner | None = None
         self._record: RunRecord | None = None
+        self._tracker: SafeTracker | None = None
         self._state: LearnerState | None = None
         self._steps = self._saved_steps = 0
         self._compiling = self._seconds_before = 0.0
@@ -107,6 +110,9 @@ class BraxTraining:
         """Release the environment of the evaluations."""
         with contextlib.suppress(Exception, SystemExit):
             self._evaluations.close()
+        if self._tracker is not None:
+            self._tracker.finish(0 if self.has_trained else 1)
+            self._tracker = None
 
     @property
     def _seconds(self) -> float:
@@ -117,11 +123,20 @@ class BraxTraining:
         facts = {"eval_seed": list(self._evaluations.seeds), "env_kwargs": dict(self._prepared.env_kwargs)}
         if not self._again:
             self._record = write_configuration(self._prepared, self.run, self._choice, facts)
+            self._track()
             return
         self._record = continue_configuration(self._prepared, self.run, self._start.steps if self._start else 0)
         self._record.write()
         timings = self._record.content.get("timings", {})
         self._seconds_before = float(timings.get("training_seconds") or 0.0)
+        self._track()
+
+    def _track(self) -> None:
+        assert self._record is not None
+        saved = self.configuration.saved_hyperparameters
+        self._tracker = start_tracker(self.experiment, saved, self.run, self._again, in_tensorboard=False)
+        if self._tracker is not None:
+            self._record.update(tracker=self._tracker.as_dict())
 
     def _get_ready(self) -> None:
         """Compile everything that will run, and score the policy that training begins with."""
@@ -214,6 +229,8 @@ class BraxTraining:
             return
         self._evaluations.add(result, steps)
         self._stopping.hear(result)
+        if self._tracker is not None:
+            self._tracker.log(numbers_of(result), steps)
         if self._supervisor is not None and steps > 0:
             self._stopping.reason = self._supervisor.evaluated(steps, result) or self._stopping.reason
         if self.experiment.verbose > 0:

@@ -105,9 +105,11 @@ def _check_unused(experiment: Experiment, hyperparameters: Hyperparameters) -> N
             f"n_envs must be 1 for {experiment.algo}, but got {hyperparameters.n_envs}"
             f" ({hyperparameters.origin('n_envs')})"
         )
-    for flag, given in (("--track", experiment.track), ("--tensorboard-log", experiment.tensorboard_log)):
-        if given:
-            raise ConfigurationError(f"{flag} is not there for {experiment.algo}: its curve is in evaluations.npz")
+    if experiment.tensorboard_log:
+        raise ConfigurationError(
+            f"--tensorboard-log is not there for {experiment.algo}: its curve is in evaluations.npz. A tracker follows"
+            " it: --track"
+        )
 
 
 def _completed(experiment: Experiment, hyperparameters: Hyperparameters) -> Hyperparameters:

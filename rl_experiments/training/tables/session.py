@@ -37,8 +37,11 @@ from rl_experiments.training.tables.learners import make_learner
 from rl_experiments.training.tables.milestones import Milestones
 from rl_experiments.training.tables.preparation import PreparedTable
 from rl_experiments.training.threads import ThreadChoice
+from rl_experiments.training.trackers import SafeTracker
+from rl_experiments.training.tracking import TRACKER_TAG, numbers_of, start_tracker
 
 if TYPE_CHECKING:
+    from rl_experiments.recording.background import Outcome as RecordingOutcome
     from rl_experiments.training.videos import TrainingVideos
 
 _BETWEEN_WRITES = 1.0
@@ -95,6 +98,7 @@ class TableTraining:
         self._best: Table | None = None
         self._log: EpisodeLog | None = None
         self._record: RunRecord | None = None
+        self._tracker: SafeTracker | None = None
         self._written_at = 0.0
         self._seconds_before = 0.0
 
@@ -129,6 +133,9 @@ class TableTraining:
             if part is not None:
                 with contextlib.suppress(Exception, SystemExit):
                     part.close()
+        if self._tracker is not None:
+            self._tracker.finish(0 if self.has_trained else 1)
+            self._tracker = None
 
     def _make_learner(self) -> Learner:
         path = self.experiment.trained_agent
@@ -154,9 +161,17 @@ class TableTraining:
             self._go_on(facts)
         else:
             self._record = write_configuration(self._prepared, self.run, self._choice, facts)
+        self._track()
         self._log = EpisodeLog(self.run.path / "0.monitor.csv", self.experiment.env, self._start is not None)
         self._stopping.begin()
         self._written_at = time.monotonic()
+
+    def _track(self) -> None:
+        assert self._record is not None
+        saved = self.configuration.saved_hyperparameters
+        self._tracker = start_tracker(self.experiment, saved, self.run, self._again, in_tensorboard=False)
+        if self._tracker is not None:
+            self._record.update(tracker=self._tracker.as_dict())
 
     def _go_on(self, facts: dict[str, Any]) -> None:
         """From the checkpoint, or from the beginning where the run has none yet."""
@@ -219,8 +234,12 @@ class TableTraining:
 
         seed = seeds[0] if seeds else None
         videos = TrainingVideos(experiment, self.configuration, self.run, self._stop, seed)
-        videos.on_video.append(lambda _: self._write_results())
+        videos.on_video += [lambda _: self._write_results(), self._show]
         return videos
+
+    def _show(self, outcome: RecordingOutcome) -> None:
+        if self._tracker is not None and outcome.video is not None:
+            self._tracker.log_video(TRACKER_TAG, outcome.video, outcome.order.steps)
 
     def _record_video(self, videos: TrainingVideos, steps: int) -> None:
         if self._video_due.is_due(steps):
@@ -240,6 +259,8 @@ class TableTraining:
             return
         self._dues["evaluation"].last = steps
         self._stopping.hear(result)
+        if self._tracker is not None:
+            self._tracker.log(numbers_of(result, self._learner.episode), steps)
         if self._milestones is not None:
             self._milestones.hear(steps, result)
         if self.experiment.verbose > 0 and not self._prepared.compiled:
