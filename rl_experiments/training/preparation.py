@@ -220,9 +220,8 @@ def _check_video_limits(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    backend = get_algorithm(experiment.algo).backend
-    if backend != "brax":  # JAX has devices of its own
-from rl_experiments.algorithms.registry import SBX
+    backend = get_algorithm(experiment.algo, experiment.backend).backend
+    if backend not in ("brax", SBX):  # JAX has devices of its own
         check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
     if (experiment.tensorboard_log or experiment.track) and backend not in ("tabular", "brax"):
