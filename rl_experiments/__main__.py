@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "say what a set of runs shows, with intervals, in one HTML file",
     "plot": "draw training, evaluations or stored results, with the flags of the zoo's plots",
     "list": "show all runs: how far they came, and which still train",
+    "doctor": "say what this machine has, what is wrong, and what would make training faster",
 }
 _MODULES = {"list": "list_runs"}
 """Commands whose module has another name, by which they can be called too."""

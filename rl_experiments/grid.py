@@ -18,16 +18,12 @@ from rl_experiments.launching.grid.settings import (
     OF_THE_GRID,
     Grid,
     names_in,
+    parse_jobs,
     parse_seeds,
     read_grid,
 )
 from rl_experiments.launching.jobs import LAUNCHERS, PROCESSES
 from rl_experiments.training.settings import Experiment
-
-
-def _jobs(text: str) -> int | str:
-    """:return: ``auto`` or a number"""
-    return AUTO if text.lower() == AUTO else int(text)
 
 
 def build_parser() -> Parser:
@@ -38,7 +34,7 @@ def build_parser() -> Parser:
     add("--algos", metavar="NAME", nargs="+", default=[], help="Algorithms, with commas or spaces between them.")
     add("--envs", metavar="ID", nargs="+", default=[], help="Environments.")
     add("--seeds", metavar="N", type=typed(parse_seeds), default=(1,), help="How many, or which: 10, 3,5,7 or 1-5.")
-    add("--jobs", metavar="N", type=typed(_jobs), default=AUTO, help="Runs at once; auto is one for each core.")
+    add("--jobs", metavar="N", type=typed(parse_jobs), default=AUTO, help="Runs at once; auto fits cores and memory.")
     add("--launcher", choices=LAUNCHERS, default=PROCESSES, help="Processes of this machine, or tasks of Ray.")
     add("--ray-address", metavar="ADDRESS", help="The Ray cluster to join; by default one is started here.")
     add(

@@ -129,8 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def summary(recorded: Comparison | TrainingPage) -> str:
     """:return: what was recorded"""
+    from rl_experiments.recording.comparing import Comparison
+
     lines = [f"{label}: {'cut off' if total is None else f'reward {total:.2f}'}" for label, total in recorded.shown]
-    if not hasattr(recorded, "fps"):
+    if not isinstance(recorded, Comparison):
         return "\n".join([*lines, f"Replay: {recorded.path}"])
     seconds = recorded.n_frames / recorded.fps
     lines.append(f"Video: {recorded.path} ({recorded.n_frames} frames, {seconds:.1f} s)")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from rl_experiments.algorithms.registry import HINDSIGHT, HINDSIGHT_TODAY, algorithm_names
 from rl_experiments.cli.main import run_and_exit
 from rl_experiments.cli.output import outliving_its_reader
-from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from
+from rl_experiments.cli.parser import Parser, add_settings, checked_choice, settings_from, typed
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import options_of
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.stopping import Interrupted, StopRequest
 from rl_experiments.tuning.settings import FLAGS_OF_OURS, Study
+
+if TYPE_CHECKING:
+    from rl_experiments.launching.grid.checking import Resolved
 
 LATEST = ""
 """Of ``--resume`` without a folder."""
@@ -46,7 +51,17 @@ def build_parser() -> Parser:
         action="store_true",
         help="Search for hyperparameters instead of training once.",
     )
-    add_settings(tuning, Study)  # type: ignore[arg-type]
+    add_settings(tuning, Study, skip=("seeds",))  # type: ignore[arg-type]
+    parser.add_ours(
+        "--seeds",
+        metavar="N",
+        type=typed(_seeds),
+        help="Train these seeds side by side, each an ordinary run: 0-4, 3,5,7, or 10 for so many from 1. "
+        "With -optimize: trainings of a trial, each with another seed.",
+    )
+    parser.add_ours(
+        "--jobs", metavar="N", type=typed(_jobs), help="Runs of --seeds at once; auto is what cores and memory hold."
+    )
     parser.mark_ours(
         "--trust",
         "--keep-last",
@@ -56,6 +71,7 @@ def build_parser() -> Parser:
         "--save-every",
         "--video-freq",
         "--keep-videos",
+        "--eval-in-background",
         "--from-study",
         *FLAGS_OF_OURS,
     )
@@ -72,7 +88,40 @@ def build_parser() -> Parser:
         help="Check everything, print the resolved configuration with origins, and stop.",
     )
     parser.add_ours("--debug", action="store_true", help="Show the traceback of an error.")
+    parser.add_check(_check_seeds)
     return parser
+
+
+def _seeds(text: str) -> str:
+    from rl_experiments.launching.grid.settings import parse_seeds
+
+    parse_seeds(text)
+    return text
+
+
+def _jobs(text: str) -> int | str:
+    from rl_experiments.launching.grid.settings import parse_jobs
+
+    return parse_jobs(text)
+
+
+def _check_seeds(options: argparse.Namespace) -> None:
+    if options.jobs is not None and (options.seeds is None or options.optimize_hyperparameters):
+        other = "; trials of -optimize have --n-jobs" if options.optimize_hyperparameters else ""
+        raise ConfigurationError(f"--jobs says how many runs of --seeds are trained at once{other}")
+    if options.seeds is None:
+        return
+    if options.optimize_hyperparameters:
+        if not options.seeds.strip().isdecimal():
+            raise ConfigurationError(
+                f"With -optimize, --seeds is how many trainings a trial has, such as 3, but got '{options.seeds}'"
+            )
+    elif options.seed >= 0:
+        raise ConfigurationError("--seed is for one run, and --seeds for several: give one of them")
+    elif options.resume is not None:
+        raise ConfigurationError(
+            "--resume goes on with one run. The command with --seeds, given again, goes on with all that were stopped"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with outliving_its_reader():
             return _resumed(options, build_parser().given(arguments))
     if options.optimize_hyperparameters:
-        return _tune(experiment, settings_from(Study, options), options.dry_run)
+        study = settings_from(Study, options, seeds=int(options.seeds or 1))
+        return _tune(experiment, study, options.dry_run)
+    if options.seeds is not None:
+        return _train_seeds(experiment, options, vars(build_parser().given(arguments)), arguments)
     try:
         with outliving_its_reader():
             return _train(experiment, options.dry_run, vars(build_parser().given(arguments)))
@@ -124,6 +176,40 @@ def _train(experiment: Experiment, dry_run: bool, given: Collection[str]) -> int
             return 0
     result = experiment.run(trial)
     return 0 if result.signal is None else 128 + result.signal
+
+
+def _train_seeds(
+    experiment: Experiment, options: argparse.Namespace, given: dict[str, object], arguments: Sequence[str] | None
+) -> int:
+    from rl_experiments.launching.grid.seeds import SeedsRun
+
+    def resolve(one: Experiment) -> Resolved:
+        if one.trial_id is None and one.from_study is None:
+            return one, None
+        from rl_experiments.tuning.loading import from_study
+
+        return from_study(one, given)
+
+    seeds = SeedsRun(experiment, options.seeds, options.jobs, given, resolve)
+    if options.dry_run:
+        print(seeds.describe())
+        return 0
+    say = print if options.verbose > 0 else None
+    result = seeds.run(say)
+    scores = [one.score for one in result.states if one.state == "finished"]
+    if say:
+        from rl_experiments.reporting.seeds import summary
+
+        n_failed = result.count("failed")
+        print(f"{len(scores)} of {len(result.states)} seeds are finished{f', {n_failed} failed' if n_failed else ''}")
+        if scores:
+            print(summary(scores))
+            print(f"To look further: {seeds.report_command}")
+    if result.signal is not None:
+        words = sys.argv[1:] if arguments is None else arguments
+        print(f"Stopped. To go on: python -m rl_experiments.train {shlex.join(words)}", file=sys.stderr)
+        return 128 + result.signal
+    return 1 if result.count("failed") else 0
 
 
 def _tune(experiment: Experiment, study: Study, dry_run: bool) -> int:

@@ -8,6 +8,7 @@ To add one, register an :class:`Algorithm` here (or call :func:`register` from y
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,7 +53,12 @@ class Algorithm:
     def load_class(self) -> Any:
         """Import the class."""
         module, _, name = self.class_path.rpartition(".")
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
+        if "torch" in sys.modules:
+            from rl_experiments.core.torch_start import spare_the_compiler
+
+            spare_the_compiler()
+        return found
 
 
 HINDSIGHT = "her"

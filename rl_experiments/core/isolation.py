@@ -91,6 +91,14 @@ def run_isolated(
         child.end()
 
 
+def be_silent() -> None:
+    """Let this process print nothing from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 class ChildProcess:
     """
     A function that runs in a process of its own.

@@ -10,7 +10,11 @@ from rl_experiments.core.errors import ConfigurationError
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says what a container may use."""
-_MEMINFO = Path("/proc/meminfo")
+_USES = (
+    (_LIMITS[0], Path("/sys/fs/cgroup/memory.current")),
+    (_LIMITS[1], Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+_RECLAIMABLE = ("inactive_file", "total_inactive_file")
 
 
 def memory_of_machine() -> int | None:
@@ -26,13 +30,25 @@ def memory_of_machine() -> int | None:
 
 
 def free_memory() -> int | None:
-    """:return: bytes that new processes could use now, or None where the system does not tell"""
-    machine = memory_of_machine()
+    """:return: bytes that nobody uses, or that the system gives back at once; None where it does not tell"""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return memory_of_machine()
+    for limit, used in _USES:
+        with contextlib.suppress(OSError, ValueError):
+            free = min(free, int(limit.read_text(encoding="ascii")) - _used(used))
+    return max(free, 0)
+
+
+def _used(file: Path) -> int:
+    """:return: what a container uses, without the copies of files that it would give back"""
+    used = int(file.read_text(encoding="ascii"))
     with contextlib.suppress(OSError, ValueError, StopIteration):
-        line = next(line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
-        available = int(line.split()[1]) * 1024
-        return available if machine is None else min(machine, available)
-    return machine
+        lines = (file.parent / "memory.stat").read_text(encoding="ascii").splitlines()
+        used -= next(int(line.split()[1]) for line in lines if line.split()[0] in _RECLAIMABLE)
+    return max(used, 0)
 
 
 def require_memory(what: str, needed: float) -> None:

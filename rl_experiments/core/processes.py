@@ -16,6 +16,7 @@ _PR_SET_PDEATHSIG = 1
 _PIPE_BYTES = 2**20
 """What a system lets everybody have."""
 _PROC = Path("/proc")
+_CGROUP = Path("/sys/fs/cgroup")
 _STATE, _START = 0, 19
 """Places in ``/proc/<pid>/stat`` after the name, which may hold spaces."""
 
@@ -40,11 +41,28 @@ def widen_pipe(stream: IO[bytes] | None) -> None:
 
 
 def available_cores() -> int:
-    """:return: cores that this process may use"""
+    """:return: cores that this process may use, whole ones of a container's quota"""
+    quota = cpu_quota()
+    return affinity() if quota is None else max(1, min(affinity(), int(quota)))
+
+
+def affinity() -> int:
+    """:return: cores that this process may run on"""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
+
+
+def cpu_quota() -> float | None:
+    """:return: how many cores' time a container (a control group of Linux) may use, None where nothing limits it"""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (_CGROUP / "cpu.max").read_text(encoding="ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = ((_CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period"))
+        return None if int(quota) <= 0 else int(quota) / int(period)
+    return None
 
 
 def start_of(pid: int) -> str | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rl_experiments.algorithms.agent import Agent
 from rl_experiments.core.errors import RLExperimentsError
-from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, can_isolate, run_isolated
+from rl_experiments.core.isolation import Beat, ChildProcess, IsolatedError, be_silent, can_isolate, run_isolated
 from rl_experiments.envs import EnvironmentRecipe
 from rl_experiments.recording.recorder import record
 from rl_experiments.recording.resizing import write_preview
@@ -225,10 +225,7 @@ def _be_quiet() -> None:
     """The training comes first, and the terminal is its own."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    be_silent()
 
 
 def wait_for(recorder: BackgroundRecorder, deadline: float, wanted: Callable[[], bool]) -> list[Outcome]:

@@ -51,6 +51,12 @@ class Checkpoint:
         return float(score) if isinstance(score, (int, float)) else None
 
     @property
+    def scored_at(self) -> int | None:
+        """Steps of an evaluation that was still being played when it was written, None where there was none."""
+        steps = self.facts.get("scored_at")
+        return steps if isinstance(steps, int) else None
+
+    @property
     def exact(self) -> bool:
         """Whether a training that goes on from it ends as one that was never stopped."""
         return self.facts.get("exact") is not False
@@ -189,20 +195,41 @@ def write(
     return Checkpoint(path, steps, files, content)
 
 
+def rate(run: Run, steps: int, score: float | None) -> None:
+    """
+    Tell the checkpoints that were written during an evaluation what it reached, and remove those that need not stay.
+
+    :param steps: of the evaluation
+    """
+    rated = False
+    for path in checkpoints_of(run):
+        with contextlib.suppress(ConfigurationError, OSError):
+            found = read(path)
+            if found.scored_at == steps:
+                content = {**found.facts, "score": score}
+                del content["scored_at"]
+                write_text(found.file(_MANIFEST), json.dumps(content, indent=1) + "\n")
+                rated = True
+    if rated:
+        prune(run)
+
+
 def prune(run: Run) -> None:
     """Remove what a killed process left half-written, and all checkpoints that need not stay."""
     folders = checkpoints_of(run)
     scores: dict[Path, float] = {}
-    inexact = set()
+    inexact, unrated = set(), set()
     for path in folders:
         with contextlib.suppress(ConfigurationError):
             found = read(path)
+            if found.scored_at is not None:
+                unrated.add(path)
             if not found.exact:
                 inexact.add(path)
             elif found.score is not None:
                 scores[path] = found.score
     exact = [path for path in folders if path not in inexact]
-    kept = {*exact[-KEPT:], *folders[-1:]}
+    kept = {*exact[-KEPT:], *folders[-1:], *unrated}
     if scores:
         kept.add(max(scores, key=lambda path: (scores[path], path.name)))
     for path in folders:

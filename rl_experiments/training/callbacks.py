@@ -1,4 +1,4 @@
-"""What happens beside the learning: evaluations, checkpoints, progress, and stopping when asked to."""
+"""What happens beside the learning: models that are kept, the record, progress, and stopping when asked to."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
-from rl_experiments.algorithms.agent import Agent
 from rl_experiments.algorithms.sb3 import save_model
 from rl_experiments.core.errors import TrainingError
 from rl_experiments.core.files import replacing
 from rl_experiments.core.progress import progress_bar
-from rl_experiments.evaluation import Evaluation, play
+from rl_experiments.evaluation import Evaluation
 from rl_experiments.runs import Run
 from rl_experiments.training.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from rl_experiments.training.periodic_evaluation import PeriodicEvaluation
 
 
 def save_with_statistics(model: Any, path: Path, statistics: Path) -> list[Path]:
@@ -35,119 +36,6 @@ def save_with_statistics(model: Any, path: Path, statistics: Path) -> list[Path]
             normalization.save(str(temporary))
     save_model(model, path)
     return [path] if normalization is None else [path, statistics]
-
-
-class PeriodicEvaluation(BaseCallback):
-    """
-    Scores the agent every so often, keeps the results in ``evaluations.npz``, and the best model with its
-    normalisation.
-
-    :param agent: the model in training, as an agent
-    :param env: environments of its own, with the same recipe and another seed
-    :param run: where the results go; nothing is written if None
-    :param freq: every so many calls
-    :param n_episodes: episodes of one evaluation
-    :param deterministic: the most probable actions instead of samples
-    :param on_evaluation: called with each result; returning False ends the training
-    :param stop: once it has heard a signal, an evaluation ends at its next step and counts for nothing
-    """
-
-    def __init__(
-        self,
-        agent: Agent,
-        env: VecEnv,
-        run: Run | None,
-        freq: int,
-        n_episodes: int,
-        deterministic: bool,
-        verbose: int = 1,
-        on_evaluation: Callable[[Evaluation], bool] | None = None,
-        stop: StopRequest | None = None,
-    ) -> None:
-        super().__init__(verbose)
-        self.agent = agent
-        self.env = env
-        self.run = run
-        self.freq = freq
-        self.n_episodes = n_episodes
-        self.deterministic = deterministic
-        self.on_evaluation = on_evaluation
-        self.stop = stop or StopRequest()
-        self.best_mean_reward = -np.inf
-        self.last: Evaluation | None = None
-        self._timesteps: list[int] = []
-        self._evaluations: list[Evaluation] = []
-
-    @property
-    def scores(self) -> dict[str, float | None]:
-        """The last and the best mean return as the run's record names them; nothing before the first evaluation."""
-        if self.last is None:
-            return {}
-        return {"last_mean_reward": self.last.mean_reward, "best_mean_reward": float(self.best_mean_reward)}
-
-    def _on_step(self) -> bool:
-        if self.n_calls % self.freq == 0:
-            result = self._play()
-            if len(result.episodes) < self.n_episodes:
-                return False
-            self._keep(result)
-            return self.on_evaluation is None or self.on_evaluation(result)
-        return True
-
-    def rewrite(self) -> None:
-        """Write the evaluations so far: those that came after a checkpoint go."""
-        if self.run is not None and self._evaluations:
-            self._write(self.run)
-        elif self.run is not None:
-            self.run.evaluations_file.unlink(missing_ok=True)
-
-    def _play(self) -> Evaluation:
-        if self.model.get_vec_normalize_env() is not None:
-            sync_envs_normalization(self.training_env, self.env)
-        return play(
-            self.agent,
-            self.env,
-            n_episodes=self.n_episodes,
-            deterministic=self.deterministic,
-            on_step=lambda step: self.stop.signal is None,
-        )
-
-    def _keep(self, result: Evaluation) -> None:
-        self.last = result
-        self._timesteps.append(self.num_timesteps)
-        self._evaluations.append(result)
-        if self.run is not None:
-            self._write(self.run)
-        mean, std = float(result.returns.mean()), float(result.returns.std())
-        if self.verbose > 0:
-            print(f"Eval num_timesteps={self.num_timesteps}, episode_reward={mean:.2f} +/- {std:.2f}")
-            print(f"Episode length: {result.lengths.mean():.2f} +/- {result.lengths.std():.2f}")
-        self.logger.record("eval/mean_reward", mean)
-        self.logger.record("eval/mean_ep_length", float(result.lengths.mean()))
-        if result.success_rate is not None:
-            self.logger.record("eval/success_rate", result.success_rate)
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(self.num_timesteps)
-        if mean > self.best_mean_reward:
-            if self.verbose > 0:
-                print("New best mean reward!")
-            self.best_mean_reward = mean
-            if self.run is not None:
-                save_with_statistics(self.model, self.run.best_model, self.run.best_statistics)
-
-    def _write(self, run: Run) -> None:
-        successes = [[episode.success for episode in result.episodes] for result in self._evaluations]
-        reported: dict[str, Any] = {}
-        if all(success is not None for row in successes for success in row):
-            reported["successes"] = np.array(successes)
-        with replacing(run.evaluations_file) as temporary:
-            np.savez(
-                temporary,
-                timesteps=np.array(self._timesteps),
-                results=np.array([result.returns for result in self._evaluations]),
-                ep_lengths=np.array([result.lengths for result in self._evaluations]),
-                **reported,
-            )
 
 
 class PeriodicCheckpoint(BaseCallback):

@@ -40,7 +40,20 @@ _OF_THIS_PROCESS = frozenset(
     }
 )
 _OF_CALLBACKS = frozenset(
-    {"model", "locals", "globals", "parent", "agent", "run", "stop", "on_evaluation", "_bar", "_seen"}
+    {
+        "model",
+        "locals",
+        "globals",
+        "parent",
+        "games",
+        "beside",
+        "_held",
+        "run",
+        "stop",
+        "on_evaluation",
+        "_bar",
+        "_seen",
+    }
 )
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 """Tensors of state-dependent exploration that are no part of a policy's parameters."""

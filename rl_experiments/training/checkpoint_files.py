@@ -61,9 +61,9 @@ class CheckpointFiles:
     def _rows(self) -> int:
         return int(self._model.num_timesteps) // int(self._model.n_envs)
 
-    def capture(self, score: float | None, exact: bool) -> Captured:
+    def capture(self, facts: Mapping[str, Any], exact: bool) -> Captured:
         """
-        :param score: mean return in the last evaluation
+        :param facts: what else the manifest tells
         :param exact: whether a training that goes on from here ends as this one
         :return: the training as it is now
         """
@@ -72,7 +72,7 @@ class CheckpointFiles:
         if normalization is not None:
             files[STATISTICS] = pickle.dumps(normalization)  # as VecNormalize.save does
         facts = {
-            "score": score,
+            **facts,
             "exact": exact,
             "monitors": {file.name: file.stat().st_size for file in self._run.monitor_files()},
             "log_folder": log_folder(self._model, self._run),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
@@ -46,10 +47,12 @@ class ResumableCheckpoints(BaseCallback):
     :param schedule: when they are due
     :param seed: of the experiment
     :param start: the checkpoint that this training goes on from, or None
-    :param score: the mean return in the last evaluation, or None
+    :param facts: what the manifest tells of the evaluations
     :param on_start: told what cannot be restored exactly, before the first step
     :param on_restore: called when the training is where the checkpoint was
     :param stop: tells whether a signal has come
+    :param before_new_episodes: called before environments whose state cannot be had begin new episodes; returns whether
+        they may
     """
 
     def __init__(
@@ -59,10 +62,11 @@ class ResumableCheckpoints(BaseCallback):
         schedule: Schedule,
         seed: int,
         start: Checkpoint | None,
-        score: Callable[[], float | None],
+        facts: Callable[[], Mapping[str, Any]],
         on_start: Callable[[list[str]], None],
         on_restore: Callable[[], None],
         stop: StopRequest,
+        before_new_episodes: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.run = run
@@ -70,7 +74,8 @@ class ResumableCheckpoints(BaseCallback):
         self._schedule = schedule
         self._seed = seed
         self._start = start
-        self._score = score
+        self._facts = facts
+        self._before_new_episodes = before_new_episodes
         self._on_start = on_start
         self._on_restore = on_restore
         self._stop = stop
@@ -146,6 +151,8 @@ class ResumableCheckpoints(BaseCallback):
         :param begins_episodes: environments whose state cannot be had may begin new episodes
         """
         resets = self._state.resets and begins_episodes
+        if resets and not self._before_new_episodes():
+            return
         if resets:
             self._state.end_episodes()
         self._write(self._capture(resets))
@@ -172,7 +179,7 @@ class ResumableCheckpoints(BaseCallback):
         after = torch.get_rng_state()
         if self._draws_before_rollouts and self._torch_state is not None:
             torch.set_rng_state(self._torch_state)
-        captured = self._files.capture(self._score(), exact=begins_episodes or not self._state.resets)
+        captured = self._files.capture(self._facts(), exact=begins_episodes or not self._state.resets)
         torch.set_rng_state(after)
         return captured
 

@@ -66,11 +66,13 @@ def continue_log(model: Any, run: Run, checkpoint: Checkpoint) -> None:
         return
     from torch.utils.tensorboard import SummaryWriter
 
+    # What was held back then for an evaluation is written again.
+    purged = checkpoint.scored_at or checkpoint.steps + 1
     logger = configure(folder, ["stdout", "tensorboard"] if model.verbose >= 1 else ["tensorboard"])
     for output in logger.output_formats:
         if isinstance(output, TensorBoardOutputFormat):
             output.writer.close()
-            output.writer = SummaryWriter(log_dir=folder, purge_step=checkpoint.steps + 1)
+            output.writer = SummaryWriter(log_dir=folder, purge_step=purged)
     model.set_logger(logger)
 
 

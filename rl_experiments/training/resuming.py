@@ -29,7 +29,7 @@ EPISODES = "n_episodes"
 _LIMITS = ("stop_at_reward", "patience", "max_time")
 _FREE = (
     *("log_folder", "verbose", "progress", "log_interval", "gym_packages", "save_every", "keep_last", "trust"),
-    *("video_freq", "keep_videos"),
+    *("video_freq", "keep_videos", "eval_in_background"),
     *_LIMITS,
 )
 """What may be said anew: it changes nothing of what is learned."""

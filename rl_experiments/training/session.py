@@ -27,7 +27,6 @@ from rl_experiments.training.buffers import take_replay_buffer
 from rl_experiments.training.callbacks import (
     KeepRecord,
     PeriodicCheckpoint,
-    PeriodicEvaluation,
     Progress,
     RefuseNaN,
     StopWhenAsked,
@@ -37,12 +36,15 @@ from rl_experiments.training.capturing import TrainingState
 from rl_experiments.training.checkpointing import DEFAULT_SAVE_FREQ, ResumableCheckpoints, Schedule
 from rl_experiments.training.configuration import EVALUATION_SEED_OFFSET
 from rl_experiments.training.early_stopping_callback import EarlyStopping, StoppedEarly
+from rl_experiments.training.evaluation_process import Games
+from rl_experiments.training.evaluations_beside import EvaluationsBeside
 from rl_experiments.training.learning import (
     Evaluators,
     continue_iterations,
     continue_log,
     learn_arguments,
 )
+from rl_experiments.training.periodic_evaluation import PeriodicEvaluation
 from rl_experiments.training.preparation import Prepared
 from rl_experiments.training.resolving import make_callbacks
 from rl_experiments.training.run_files import (
@@ -59,6 +61,8 @@ from rl_experiments.training.trackers import SafeTracker
 from rl_experiments.training.tracking import TRACKER_TAG, show_in_tensorboard, start_tracker
 from rl_experiments.training.tracking_callback import TrackingCallback
 from rl_experiments.training.videos import PeriodicVideo, TrainingVideos
+
+_OURS = __name__.partition(".")[0]
 
 
 class Training:
@@ -139,12 +143,13 @@ class Training:
         started = time.perf_counter()
         try:
             try:
-                self.model.learn(self.configuration.n_timesteps, callback=CallbackList(self.callbacks), **arguments)
+                with contextlib.suppress(StoppedEarly):
+                    self.model.learn(self.configuration.n_timesteps, callback=CallbackList(self.callbacks), **arguments)
             finally:
                 # What follows is saving, which a signal must not end.
                 self._stop.waits = self.has_trained
-        except StoppedEarly:
-            pass
+            if self._evaluation is not None:
+                self._evaluation.settle()
         except KeyboardInterrupt:
             if not self.has_trained:
                 raise
@@ -157,6 +162,8 @@ class Training:
 
     def _end(self, seconds: float) -> TrainingResult:
         number = self._stop.signal
+        if self._evaluation is not None:
+            self._evaluation.close()
         status = FINISHED if number is None else INTERRUPTED
         reason = self._reason() if number is None else signal.Signals(number).name
         steps = self.model.num_timesteps
@@ -193,7 +200,8 @@ class Training:
             self._progress.close()
         if self._videos is not None:
             self._videos.close()
-        closing = [env.close for env in self._environments]
+        closing = [] if self._evaluation is None else [self._evaluation.close]
+        closing += [env.close for env in self._environments]
         if self._evaluators is not None:
             closing.append(self._evaluators.close)
         for close in closing:
@@ -265,18 +273,7 @@ class Training:
             )
         eval_freq = self._eval_freq()
         if eval_freq > 0:
-            agent = SB3Agent(self.model, configuration.algorithm)
-            self._evaluation = PeriodicEvaluation(
-                agent,
-                self._make_envs(experiment.n_eval_envs, training=False),
-                self.run,
-                max(eval_freq // steps_per_call, 1),
-                experiment.eval_episodes,
-                not configuration.recipe.acts_stochastically,
-                experiment.verbose,
-                on_evaluation=self._early_stopping.hear,
-                stop=self._stop,
-            )
+            self._evaluation = self._make_evaluation(max(eval_freq // steps_per_call, 1), callbacks)
             callbacks.append(self._evaluation)
         if self._early_stopping.has_limits:
             callbacks.append(self._early_stopping)
@@ -297,6 +294,33 @@ class Training:
         supervision = [] if self._supervision is None else [self._supervision]
         return [*around, *callbacks, record, *supervision, stopper, self._checkpoints]
 
+    def _make_evaluation(self, freq: int, callbacks: list[BaseCallback]) -> PeriodicEvaluation:
+        experiment, configuration = self.experiment, self.configuration
+        games = Games(
+            SB3Agent(self.model, configuration.algorithm),
+            self._make_envs(experiment.n_eval_envs, training=False),
+            experiment.eval_episodes,
+            not configuration.recipe.acts_stochastically,
+            experiment.seed,
+            configuration.trust,
+        )
+        beside = EvaluationsBeside(
+            games, experiment.eval_in_background, self._choice.count, self._waits_for_evaluations(callbacks)
+        )
+        return PeriodicEvaluation(
+            games, beside, self.run, freq, experiment.verbose, on_evaluation=self._early_stopping.hear, stop=self._stop
+        )
+
+    def _waits_for_evaluations(self, callbacks: list[BaseCallback]) -> str | None:
+        """:return: who has to know the result of an evaluation before the training goes on"""
+        experiment = self.experiment
+        if experiment.stop_at_reward is not None or experiment.patience is not None:
+            return "its end depends on them (--stop-at-reward, --patience)"
+        if self._supervisor is not None:
+            return "who tunes may end it after each"
+        others = [type(callback) for callback in callbacks if type(callback).__module__.partition(".")[0] != _OURS]
+        return f"the callback {others[0].__qualname__} may look at them" if others else None
+
     def _eval_freq(self) -> int:
         if self._supervisor is None:
             return self.experiment.eval_freq
@@ -308,17 +332,20 @@ class Training:
         minutes = experiment.save_every
         return ResumableCheckpoints(
             self.run,
-            lambda: TrainingState(self.model, self.env, None if evaluation is None else evaluation.env, callbacks),
+            lambda: TrainingState(
+                self.model, self.env, None if evaluation is None else evaluation.games.env, callbacks
+            ),
             Schedule(
                 experiment.save_freq if experiment.save_freq > 0 else DEFAULT_SAVE_FREQ,
                 None if minutes is None else minutes * 60,
             ),
             experiment.seed,
             self._start,
-            lambda: None if evaluation is None or evaluation.last is None else evaluation.last.mean_reward,
+            lambda: {"score": None} if evaluation is None else evaluation.facts,
             self._tell,
             self._on_restore,
             self._stop,
+            lambda: evaluation is None or evaluation.renew(),
         )
 
     def _set_limits(self) -> None:
@@ -379,6 +406,10 @@ class Training:
         if self._evaluators is not None and isinstance(error, (EOFError, ConnectionError)):
             error = self._evaluators.failure()
         steps, reason = self.model.num_timesteps, reason_of(error)
+        if self._evaluation is not None:
+            with contextlib.suppress(Exception):  # one error is enough
+                self._evaluation.settle()
+            self._evaluation.close()
         if not self.has_trained:
             if isinstance(error, RLExperimentsError):
                 raise error

@@ -82,6 +82,11 @@ class Experiment:
     )
     eval_episodes: int = option(5, "Episodes of one evaluation.")
     n_eval_envs: int = option(1, "Environments of an evaluation.")
+    eval_in_background: str = option(
+        "auto",
+        "Play evaluations beside the training: where a core is free (auto), wherever the results stay the same (on).",
+        choices=("auto", "on", "off"),
+    )
     save_freq: int = option(
         -1, "Keep a model every so many steps, and write the checkpoints for --resume then; every 50,000 if negative."
     )

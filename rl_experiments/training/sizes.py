@@ -18,8 +18,8 @@ _NUMBERS_OF_A_STEP = 24
 """Reward, return, advantage and the like, four bytes each."""
 _TRAININGS = {"sb3": 450_000_000, "tabular": 250_000_000, "brax": 2_000_000_000}
 """Bytes that a process takes in which nothing is stored."""
-_PICTURES, _NUMBERS = 4 * 84 * 84, 400
-"""Bytes of an observation."""
+PICTURES, NUMBERS = 4 * 84 * 84, 400
+"""Bytes of an observation of Atari, and of most others, where no space is at hand."""
 _COPIES_OF_A_CANDIDATE = 16
 """Bytes of a weight of ARS: its noise, the same scaled, and added and subtracted."""
 
@@ -57,22 +57,22 @@ def check_sizes(
         )
 
 
-def memory_of_training(algorithm: Algorithm, hyperparameters: Hyperparameters, pictures: bool) -> int:
+def memory_of_training(algorithm: Algorithm, hyperparameters: Hyperparameters, observation: int) -> int:
     """
-    What a training takes, roughly, as far as it is known before its environment is made.
+    What a training takes, roughly: its libraries, and the steps that it stores.
 
-    :param pictures: whether it learns from pictures as those of Atari are
+    :param observation: bytes of one
     :return: bytes
     """
     needed = _TRAININGS.get(algorithm.backend, _TRAININGS["sb3"])
-    observation = _PICTURES if pictures else _NUMBERS
     if algorithm.backend == "brax":
         return needed
     parameters = model_parameters(algorithm)
     if "buffer_size" in parameters:
         size = int(hyperparameters.get("buffer_size", parameters["buffer_size"].default))
         steps = min(size, hyperparameters.n_timesteps)
-        return needed + steps * observation * (1 if hyperparameters.get("optimize_memory_usage") else 2)
+        stored = observation * (1 if hyperparameters.get("optimize_memory_usage") else 2)
+        return needed + steps * (stored + _NUMBERS_OF_A_STEP)
     n_steps = parameters.get("n_steps")
     if n_steps is not None:
         needed += int(hyperparameters.get("n_steps", n_steps.default)) * hyperparameters.n_envs * observation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stable_baselines3.common.callbacks import BaseCallback
 
 from rl_experiments.evaluation import Evaluation
-from rl_experiments.training.callbacks import PeriodicEvaluation
 from rl_experiments.training.early_stopping_callback import StoppedEarly
+from rl_experiments.training.periodic_evaluation import PeriodicEvaluation
 from rl_experiments.training.supervision import Supervisor
 
 

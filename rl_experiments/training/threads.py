@@ -78,6 +78,24 @@ def free_cores(seconds: float = 0.5) -> int:
     return round(idle * (os.cpu_count() or 1))
 
 
+class IdleCores:
+    """How many cores nobody used since a moment."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """The moment is now."""
+        self._before = _cpu_times()
+
+    def count(self) -> float:
+        """:return: cores that were idle on average; all of them where the system does not tell"""
+        after = _cpu_times()
+        if self._before is None or after is None or after[1] <= self._before[1]:
+            return float(available_cores())
+        return (after[0] - self._before[0]) / (after[1] - self._before[1]) * (os.cpu_count() or 1)
+
+
 def measure(model: Any, counts: list[int], steps: int, epochs: int = 1, **learn_arguments: Any) -> dict[int, float]:
     """
     Time acting and learning together, as the algorithm mixes them.

@@ -40,16 +40,37 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """
+    A line of the README's table.
+
+    :param what: was measured
+    :param ours: our median
+    :param zoo: that of the other side
+    :param times: how many times faster ours is, in each round
+    :param aim: what is to be reached, None where there is no aim
+    """
+
+    what: str
+    ours: str
+    zoo: str
+    times: tuple[float, ...]
+    aim: float | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """
     :param table: the title of the table that it stands in
     :param cells: column to text
-    :param data: everything that was measured, for ``--json``
+    :param data: everything that was measured, for ``--results``
+    :param headline: what the README's table shows of it, if anything
     """
 
     table: str
     cells: Mapping[str, str]
     data: Mapping[str, Any]
+    headline: Headline | None = None
 
 
 def say(text: str) -> None:

@@ -75,12 +75,17 @@ LOADS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
 """Whether another process keeps a core busy, of our own starting; that others are quiet is hoped, and measured."""
 
 
-def timed_child(arguments: Sequence[str], env: Mapping[str, str], plan: Plan) -> tuple[float, float, str]:
-    """:return: seconds, seconds of processor time with all that it started, and what it printed"""
+def timed_child(
+    arguments: Sequence[str], env: Mapping[str, str], plan: Plan, folder: Path | None = None
+) -> tuple[float, float, str]:
+    """
+    :param folder: where it runs; the plan's if None
+    :return: seconds, seconds of processor time with all that it started, and what it printed
+    """
     begin, before = time.perf_counter(), os.times()
-    done = run_child(arguments, env, plan.folder, limit=CHILD_LIMIT * 6)
-    after = os.times()
+    done = run_child(arguments, env, folder or plan.folder, limit=CHILD_LIMIT * 6)
+    after, elapsed = os.times(), time.perf_counter() - begin
     used = after.children_user + after.children_system - before.children_user - before.children_system
     if done.returncode:
         raise BenchmarkError(f"{shlex.join(arguments)} ended with {done.returncode}: {done.stderr[-500:]}")
-    return time.perf_counter() - begin, used, done.stdout
+    return elapsed, used, done.stdout

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from .common import CHILDREN, Plan, Row, say
+from .common import CHILDREN, Headline, Plan, Row, say
 from .processes import await_quiet, child_environment, timed_child
 
 FILMED = {
@@ -80,4 +80,10 @@ def recording_row(name: str, steps: int, rounds: Sequence[Mapping[str, Any]]) ->
             "memory, MB": f"{max(found['peak_mb'] for found in rounds):.0f}",
         },
         {"rounds": list(rounds)},
+        Headline(
+            f"record {steps} steps of {name}",
+            f"{median(found['ours'][0] for found in rounds):.1f} s",
+            f"{median(found['zoo'][0] for found in rounds):.1f} s",
+            tuple(1 / ratio for ratio in ratios("ours", "zoo", 0)),
+        ),
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 
 from .common import REPOSITORY, Row
 
@@ -47,6 +48,17 @@ def git(*arguments: str) -> str:
         )
     except OSError:
         return "unknown"
+
+
+def summary_table(rows: Sequence[Row]) -> str:
+    """:return: the README's table: a line for each comparison"""
+    lines = ["| | ours | the zoo | times faster | aim |", "| --- | --- | --- | --- | --- |"]
+    for head in (row.headline for row in rows if row.headline is not None):
+        times = f"{median(head.times):.2g}" if median(head.times) >= 10 else f"{median(head.times):.2f}"
+        spread = f" ({min(head.times):.2f} to {max(head.times):.2f})" if len(head.times) > 1 else ""
+        aim = f"{head.aim:g}" if head.aim is not None else ""
+        lines.append(f"| {head.what} | {head.ours} | {head.zoo} | {times}{spread} | {aim} |")
+    return "\n".join(lines)
 
 
 def markdown(rows: Sequence[Row]) -> str:

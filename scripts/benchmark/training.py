@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from .common import CHILDREN, BenchmarkError, Plan, Row, say
+from .common import CHILDREN, BenchmarkError, Headline, Plan, Row, say
 from .processes import LOADS, await_quiet, child_environment, run_child
 
 
@@ -85,6 +85,14 @@ CASES = {
 }
 
 
+AIMS = {
+    ("ppo", "CartPole-v1"): 2.0,
+    ("ppo", "SpaceInvadersNoFrameskip-v4"): 1.6,
+    ("dqn", "SpaceInvadersNoFrameskip-v4"): 1.5,
+}
+"""How many times faster than the better of the zoo's a training is to be."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """
@@ -127,6 +135,26 @@ def training(case: Case, plan: Plan) -> Iterator[Row]:
             remembered = train(sides()[0], case, configuration, plan, cache, 0)
         yield speed_row(case, load, rounds)
         yield start_row(case, load, rounds, remembered)
+
+
+def first_step(plan: Plan) -> Iterator[Row]:
+    """From the launch of ``train`` to the first step, with one thread on both sides."""
+    ours, zoo = Side("ours", "rl_experiments.train", "1"), Side("zoo", "rl_zoo3.train", "1")
+    for case in (CASES["ppo-cartpole"], CASES["dqn-atari"]):
+        configuration, cache = write_configuration(case, plan), plan.new_folder()
+        pairs = []
+        for number in range(plan.rounds + 1):  # the first reads the files from the disk
+            await_quiet(plan.patience)
+            order = [ours, zoo][:: -1 if number % 2 else 1]
+            found = {side.name: train(side, case, configuration, plan, cache, 0).start_seconds for side in order}
+            say(f"first step, {case.name}, round {number}: {found}")
+            pairs.append((found["ours"], found["zoo"]))
+        times = tuple(theirs / own for own, theirs in pairs[1:])
+        own, theirs = (median(side) for side in zip(*pairs[1:], strict=True))
+        cells = {"training": case.name, "ours, s": f"{own:.2f}", "zoo, s": f"{theirs:.2f}"}
+        cells["times faster"] = f"{median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
+        headline = Headline(f"first step of {case.name}", f"{own:.2f} s", f"{theirs:.2f} s", times)
+        yield Row("First step, with one thread", cells, {"pairs_seconds": pairs[1:]}, headline)
 
 
 def summary(results: Mapping[str, Measurement]) -> str:
@@ -209,6 +237,13 @@ def speed_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]
             "ratios": ratios,
             "ratio_per_core": per_core,
         },
+        Headline(
+            f"{case.name}, {'idle machine' if load == 'no' else 'beside a busy process'}",
+            f"{median(speeds['ours']):.0f} steps/s",
+            f"{median(max(zoo) for _, *zoo in zip(*speeds.values(), strict=True)):.0f} steps/s",
+            tuple(ratios),
+            AIMS.get((case.algo, case.env)) if load == "no" else None,
+        ),
     )
 
 

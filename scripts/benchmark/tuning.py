@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from .common import BenchmarkError, Plan, Row, say
+from .common import BenchmarkError, Headline, Plan, Row, say
 from .processes import await_quiet, child_environment, run_child
 
 
@@ -49,7 +49,7 @@ def tuning(plan: Plan) -> Iterator[Row]:
             say(f"tuning: round {number + 1} of {plan.rounds}, {name}")
             await_quiet(plan.patience)
             rounds[-1][name] = tune(side, n_trials, steps, plan)
-    for name in _TUNERS:
+    for name, side in _TUNERS.items():
         measured = [one[name] for one in rounds]
         ratios = [one["two at once"]["per_hour"] / one[name]["per_hour"] for one in rounds]
         yield Row(
@@ -62,6 +62,14 @@ def tuning(plan: Plan) -> Iterator[Row]:
                 "cores kept busy": f"{median(one['cpu'] / one['seconds'] for one in measured):.2f}",
             },
             {"rounds": measured, "ratios": ratios},
+            Headline(
+                f"tune, trials of {n_trials} in an hour",
+                f"{median(one['two at once']['per_hour'] for one in rounds):,.0f}",
+                f"{median(one['per_hour'] for one in measured):,.0f}",
+                tuple(ratios),
+            )
+            if side.module.startswith("rl_zoo3")
+            else None,
         )
 
 

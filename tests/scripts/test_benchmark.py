@@ -100,15 +100,31 @@ def test_a_side_that_does_not_train_is_an_error(benchmark, plan):
         benchmark.train(benchmark.sides()[0], case, configuration, plan, plan.new_folder(), 0.1)
 
 
+def test_results_of_groups_that_were_measured_apart_are_one_table(benchmark, tmp_path, capsys):
+    file = tmp_path / "speed.json"
+    for group, times in (("publish", (2.0, 4.0, 3.0)), ("startup", (12.0, 14.0, 13.0)), ("publish", (5.0,))):
+        head = benchmark.Headline(f"{group}!", "1 s", "3 s", times, 3.0)
+        row = benchmark.Row(f"Table of {group}", {"a": "b"}, {}, head)
+        benchmark.Results(file).put(group, {"cores": "2", "load": group}, len(times), [row])
+    assert benchmark.main(["--show", "--results", str(file)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert lines[:2] == ["- cores: 2", "- load: publish; startup"]
+    assert lines[4:6] == ["| startup! | 1 s | 3 s | 13 (12.00 to 14.00) | 3 |", "| publish! | 1 s | 3 s | 5.00 | 3 |"]
+    assert lines[6] == "### Table of startup"
+    file.write_text("{}")
+    assert benchmark.main(["--show", "--results", str(file)]) == 2
+
+
 @pytest.mark.slow
 def test_start_up_is_a_tenth_of_the_zoo(tmp_path):
     file = tmp_path / "speed.json"
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, str(SCRIPT), "--only", "startup", "--quick", "--json", str(file)]
+    command = [sys.executable, str(SCRIPT), "--only", "startup", "--quick", "--results", str(file)]
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert "### Start-up" in result.stdout
-    rows = json.loads(file.read_text())["rows"]
+    *rows, whole = json.loads(file.read_text())["groups"]["startup"]["rows"]
     assert all(row["data"]["heavy_imports"] == [] and row["data"]["ratio"] <= 0.1 for row in rows)
+    assert f"| {whole['headline']['what']} |" in result.stdout
     assert list(tmp_path.iterdir()) == [file]
 
 

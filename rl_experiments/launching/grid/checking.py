@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError, RLExperimentsError
 from rl_experiments.core.isolation import Beat, run_isolated
 from rl_experiments.core.memory import free_memory, readable_size
 from rl_experiments.core.processes import available_cores
 from rl_experiments.launching.grid.settings import AUTO, Cell, Grid
+from rl_experiments.training.settings import Experiment, Trial
 
 _DEADLINE = 300.0
 _PART_OF_THE_MEMORY = 0.9
+Resolved = tuple[Experiment, Trial | None]
+
+
+class RefusedError(RLExperimentsError):
+    """No run could begin; the message is what the command ``train`` would say."""
 
 
 def check_grid(grid: Grid, cells: Iterable[Cell]) -> dict[Cell, int]:
@@ -52,13 +59,13 @@ def _memory_of(grid: Grid, cell: Cell) -> int:
     from rl_experiments.algorithms.registry import BACKENDS
     from rl_experiments.envs.registry import is_atari
     from rl_experiments.training.preparation import check_settings_of
-    from rl_experiments.training.sizes import memory_of_training
+    from rl_experiments.training.sizes import NUMBERS, PICTURES, memory_of_training
 
     experiment, algorithm, hyperparameters = check_settings_of(grid.experiment_of(cell))
     if experiment.n_timesteps > 0:
         hyperparameters = hyperparameters.merged({"n_timesteps": experiment.n_timesteps}, "-n")
     pictures = algorithm.backend in BACKENDS and is_atari(experiment.env, tuple(experiment.gym_packages))
-    return memory_of_training(algorithm, hyperparameters, pictures)
+    return memory_of_training(algorithm, hyperparameters, PICTURES if pictures else NUMBERS)
 
 
 def jobs_of(grid: Grid, needs: dict[Cell, int]) -> tuple[int, str | None]:
@@ -74,3 +81,34 @@ def jobs_of(grid: Grid, needs: dict[Cell, int]) -> tuple[int, str | None]:
         return cores, None
     jobs = max(1, int(free * _PART_OF_THE_MEMORY // most))
     return jobs, f"{jobs} at once, since one may take {readable_size(most)} of the {readable_size(free)} that are free"
+
+
+def check_cell(experiment: Experiment, resolve: Callable[[Experiment], Resolved]) -> int:
+    """
+    Check an experiment as its training would, in a process of its own, so that this one stays small.
+
+    :param resolve: finds the tuned trial that the experiment names
+    :return: bytes that it takes
+    :raises RefusedError: if it could not begin
+    :raises IsolatedError: if checking it crashes
+    """
+
+    def check(beat: Beat) -> Mapping[str, Any]:
+        from rl_experiments.envs.spaces import bytes_of
+        from rl_experiments.training.preparation import prepare
+        from rl_experiments.training.sizes import memory_of_training
+
+        try:
+            prepared = prepare(*resolve(experiment))
+        except RLExperimentsError as error:
+            return {"refused": str(error), "code": error.exit_code}
+        configuration = prepared.configuration
+        observation = int(bytes_of(prepared.synthetic.observation_space))
+        return {"bytes": memory_of_training(configuration.algorithm, configuration.hyperparameters, observation)}
+
+    answer = run_isolated(check, _DEADLINE)
+    if "refused" in answer:
+        refused = RefusedError(answer["refused"])
+        refused.exit_code = answer["code"]
+        raise refused
+    return int(answer["bytes"])

@@ -74,10 +74,11 @@ class GridRun:
 
     :param grid: what it is made of
     :param say: takes a line for each run that ends
+    :param needed: bytes that a run takes, where they are known; else they are found where they matter
     """
 
-    def __init__(self, grid: Grid, say: Callable[[str], None]) -> None:
-        self._grid, self._say = grid, say
+    def __init__(self, grid: Grid, say: Callable[[str], None], needed: int | None = None) -> None:
+        self._grid, self._say, self._needed = grid, say, needed
         self._logs = Path(grid.log_folder) / _LOGS
         self._states = {cell: CellState(cell) for cell in grid.cells}
         self._found: dict[Cell, Found] = {}
@@ -104,7 +105,8 @@ class GridRun:
         """
         self._look()
         jobs = {cell.name: cell for cell, state in self._states.items() if state.state == WAITING}
-        needs = check_grid(self._grid, jobs.values())
+        known = None if self._needed is None else dict.fromkeys(jobs.values(), self._needed)
+        needs = check_grid(self._grid, jobs.values()) if known is None else known
         pool = self._pool = self._pool_for(needs)
         check_can_write(self._logs / "grid", "--log-folder")
 
@@ -226,20 +228,23 @@ class GridRun:
         self._pool.ask_to_stop()
 
 
-def run_grid(grid: Grid, say: Callable[[str], None] | None = None, live: bool = False) -> GridResult:
+def run_grid(
+    grid: Grid, say: Callable[[str], None] | None = None, live: bool = False, needed: int | None = None
+) -> GridResult:
     """
     Train what a grid is missing.
 
     :param say: takes a line for each run that ends
     :param live: draw a table, if the output is a terminal
+    :param needed: bytes that a run takes, where they are known
     :raises RLExperimentsError: if a setting cannot work
     """
     from rl_experiments.launching.grid.table import LiveTable
 
     if not live or not sys.stdout.isatty():
-        return GridRun(grid, say or (lambda _: None)).run()
+        return GridRun(grid, say or (lambda _: None), needed).run()
     with LiveTable() as table:
-        running = GridRun(grid, table.say)
+        running = GridRun(grid, table.say, needed)
         began = time.monotonic()
         return running.run(lambda: table.show(running.states, time.monotonic() - began))
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rl_experiments.algorithms.registry import algorithm_names
 from rl_experiments.config.grammar import to_text
@@ -81,6 +81,9 @@ class Grid:
     :param experiment: further fields of :class:`rl_experiments.training.settings.Experiment`, the same in all runs
     """
 
+    kind: ClassVar[str] = "all runs of a grid"
+    excluded: ClassVar[tuple[str, ...]] = NOT_OF_A_GRID
+
     algos: tuple[str, ...]
     envs: tuple[str, ...]
     seeds: tuple[int, ...] = (1,)
@@ -120,8 +123,8 @@ class Grid:
     def _check_experiment(self) -> None:
         known = [declared.name for declared in options_of(Experiment)]
         for name in self.experiment:
-            if name in OF_THE_GRID or name in NOT_OF_A_GRID:
-                raise ConfigurationError(f"'{name}' is no setting for all runs of a grid")
+            if name in OF_THE_GRID or name in self.excluded:
+                raise ConfigurationError(f"'{name}' is no setting for {self.kind}")
             if name not in known:
                 raise ConfigurationError(f"There is no setting '{name}'.{hint(name, known)}")
         self.experiment_of(self.cells[0])
@@ -168,6 +171,13 @@ class Grid:
         return identity_of(self.words_of(cell))
 
 
+class Seeds(Grid):
+    """One experiment with several seeds: what makes no sense for many algorithms and environments may for one."""
+
+    kind = "several seeds"
+    excluded = ("progress", "optimization_log_path")
+
+
 def identity_of(words: Sequence[str]) -> Identity:
     """
     :param words: arguments of the command ``train``
@@ -204,6 +214,11 @@ def words_for(name: str, value: Any) -> list[str]:
     if default_of(declared) is False and declared.metadata["parse"] is None:
         return [flag] if value else []
     return [f"{flag}={value}"]
+
+
+def parse_jobs(text: str) -> int | str:
+    """:return: ``auto`` or a number"""
+    return AUTO if text.lower() == AUTO else int(text)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
