@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from statistics import median
 
-from .common import Plan, Row, say
+from .common import Headline, Plan, Row, say
 from .processes import await_quiet
 from .training import Case, Measurement, Side, summary, train, write_configuration
 
@@ -15,6 +15,7 @@ SIDES = [
     Side("ours, sb3", "rl_experiments.train", "1"),
     Side("zoo, 1 thread", "rl_zoo3.train", "1"),
 ]
+MUJOCO = ("Hopper-v5",)
 # They learn at each step once the warm-up is over.
 CASES = [
     Case("sac", "Hopper-v5", "Hopper-v4", 1500, {"learning_starts": 1000}),
@@ -55,6 +56,13 @@ def _row(case: Case, rounds: list[dict[str, Measurement]]) -> Row:
             "cores used by others": f"{median(item.other_cores for found in rounds for item in found.values()):.2f}",
         },
         {"rounds": [{name: asdict(result) for name, result in results.items()} for results in rounds]},
+        Headline(
+            f"{case.name} with SBX",
+            f"{median(results['ours, sbx'].speed for results in rounds):.0f} steps/s",
+            f"{median(results['zoo, 1 thread'].speed for results in rounds):.0f} steps/s",
+            tuple(results["ours, sbx"].speed / results["zoo, 1 thread"].speed for results in rounds),
+            2.0 if case.env in MUJOCO else None,
+        ),
     )
 
 
