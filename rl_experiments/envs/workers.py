@@ -30,6 +30,10 @@ _LONGEST_REASON = 300
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+_NO_NUMBERS = ("found invalid values", "probability tensor contains either")
+"""What torch says of distributions whose parameters are no numbers, when they are made and when they are drawn from."""
+
+
 class WorkerError(Exception):
     """A worker process failed; the text is what failed there, as :func:`reason_of` says it."""
 
@@ -39,7 +43,7 @@ def reason_of(error: BaseException) -> str:
     text = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...")
     if isinstance(error, (RLExperimentsError, WorkerError)):
         return " ".join(str(error).split())
-    if "found invalid values" in text:  # of a distribution of torch's
+    if any(part in text for part in _NO_NUMBERS):
         return "the network's outputs are no numbers (NaN)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

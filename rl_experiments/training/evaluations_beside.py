@@ -6,6 +6,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rl_experiments.core.isolation import IsolatedError, can_isolate
 from rl_experiments.core.processes import available_cores
+from rl_experiments.envs.lean import LeanVecEnv
 from rl_experiments.envs.state import put_state
 from rl_experiments.training.evaluation_process import (
     EvaluationProcess,
@@ -160,7 +161,7 @@ def _hindrance(games: Games) -> str | None:
         return "what is on a GPU does not survive a fork"
     if not games.deterministic and getattr(model, "use_sde", False):
         return "the noise of the actions goes on from one evaluation to the next"
-    if type(env.unwrapped) is not DummyVecEnv:
+    if type(env.unwrapped) not in (DummyVecEnv, LeanVecEnv):
         return "the environments have processes or threads of their own"
     if any(single.render_mode is not None for single in env.unwrapped.envs):
         return "the environments draw pictures"

@@ -105,7 +105,7 @@ def _provenance(experiment: Experiment, study: optuna.Study, best: FrozenTrial, 
     ]
     confirmation = confirmations(study).get(best.number)
     if confirmation is not None and confirmation.get("score") is not None:
-        scores = confirmation["scores"]
+        scores = dict(sorted(confirmation["scores"].items(), key=lambda item: int(item[0])))
         lines.append(f"Confirmed {confirmation['score']:.6g}: {_by_seed(list(scores), list(scores.values()))}.")
     else:
         lines.append("Not confirmed with other seeds.")

@@ -46,7 +46,7 @@ def is_same(first: Any, second: Any) -> bool:
     if type(first) is not type(second):
         return False
     if isinstance(first, dict):
-        return list(first) == list(second) and all(is_same(first[key], second[key]) for key in first if key != "t")
+        return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first if key != "t")
     if isinstance(first, (list, tuple)):
         return len(first) == len(second) and all(map(is_same, first, second))
     if isinstance(first, np.ndarray):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -124,7 +125,18 @@ def test_a_candidate_of_ars_that_never_ends_is_ended_by_a_signal(n_envs: int, tm
 def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        process = _start(tmp_path, "--env", "toy_envs:ToySlow-v0", "-n", "1000000", *SMALL)
+        # A fork of a process that was there before would not inherit it.
+        words = ("--num-threads", "1", "--env", "toy_envs:ToySlow-v0", "-n", "1000000", *SMALL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rl_experiments.train", *words],
+            cwd=tmp_path,
+            env=unmeasured(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     finally:
         signal.signal(signal.SIGHUP, before)
     record = _wait_for(tmp_path, "logs/ppo/*/run.json", process)

@@ -211,7 +211,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["-i", "model.zip"], "does not go with -i"),
     (["--sampler", "auto"], "pip install optunahub"),
     (["--storage", "nonsense"], "storage 'nonsense' cannot be used"),
-    (["--seeds", "0"], "seeds must be at least 1"),
+    (["--seeds", "0"], "expected from 1 to"),
     (["--confirm", "-1"], "confirm must be at least 0"),
     (["--pruner", "wilcoxon", "--seeds", "4"], "needs --seeds 5"),
     (["--space", "nowhere.yml"], "There is no search space nowhere.yml"),
