@@ -18,8 +18,7 @@ from rl_experiments import grid
 from rl_experiments.launching.grid.checking import check_grid, jobs_of
 from rl_experiments.launching.grid.claims import Claims
 from rl_experiments.launching.grid.running import run_grid
-from rl_experiments.launching.grid.runs import find_runs
-from rl_experiments.launching.grid.runs import is_same
+from rl_experiments.launching.grid.runs import find_runs, is_same
 from rl_experiments.launching.grid.settings import Grid, identity_of, parse_seeds, read_grid
 from rl_experiments.runs import all_runs
 from rl_experiments.runs.record import read_record
