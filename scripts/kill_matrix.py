@@ -37,7 +37,7 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = REPOSITORY / "tests" / "helpers" / "packages"
 CELLS = Path(__file__).with_suffix(".yml")
-OPTIONS = ("steps", "save_freq", "eval_freq", "vec_env")
+OPTIONS = ("steps", "save_freq", "eval_freq", "vec_env", "eval_in_background")
 EARLY = 0.25
 """Share of the kills that come while a process starts, or puts the training back to its checkpoint."""
 PATIENCE, LEFT_OVER = 300.0, 60.0
@@ -99,7 +99,7 @@ def read_cells(path: Path) -> list[Cell]:
     for given in content["cells"]:
         algo, env = given["algo"], given["env"]
         own = {name: value for name, value in given.items() if name not in ("algo", "env")}
-        merged = {"vec_env": "dummy", **content["algorithms"][algo], **own}
+        merged = {"vec_env": "auto", "eval_in_background": "on", **content["algorithms"][algo], **own}
         kept = {name: value for name, value in merged.items() if name not in OPTIONS and value is not None}
         options = {name: merged[name] for name in OPTIONS}
         text = ", ".join(f"{name}={value}" for name, value in own.items() if value is not None)
@@ -136,6 +136,7 @@ class Processes:
             f" --save-freq {options['save_freq']} --keep-last 1 --eval-freq {options['eval_freq']} --eval-episodes 1"
         )
         text += f" --vec-env {options['vec_env']} --num-threads 1 --save-replay-buffer"
+        text += f" --eval-in-background {options['eval_in_background']}"
         if ":" in self.cell.env:
             text += f" --gym-packages {self.cell.env.partition(':')[0]}"
         return self._launch([*text.split(), "-conf", str(self.configuration), "-f", str(logs)])
@@ -234,11 +235,13 @@ class Trial:
 
     :param kills: how often
     :param seed: of the moments
+    :param signals: to draw from
     """
 
-    def __init__(self, cell: Cell, folder: Path, kills: int, seed: int) -> None:
+    def __init__(self, cell: Cell, folder: Path, kills: int, seed: int, signals: Sequence[str] = ("KILL",)) -> None:
         self.processes = Processes(cell, folder)
         self.cell, self.folder, self.kills = cell, folder, kills
+        self.signals = [signal.Signals[f"SIG{name}"] for name in signals]
         self.draw = random.Random(f"{seed} {cell.name}")
         self.result = Result(cell.algo, cell.family)
         self.start_seconds = self.learn_seconds = 0.0
@@ -282,9 +285,10 @@ class Trial:
             raise TrialError("no run was begun")
         for number in range(self.kills):
             self._await_the_moment(process, logs, pace / (self.kills - number + 0.5))
-            process.kill()
-            if process.wait() != -signal.SIGKILL:
+            if process.poll() is not None:
                 break
+            process.send_signal(self.draw.choice(self.signals))
+            process.wait(PATIENCE)
             if record_of(run).get("status") == "finished":
                 end_group(process)
                 return run
@@ -358,6 +362,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="TEXT", default="", help="Only cells whose name has this in it.")
     parser.add_argument("--kills", type=int, default=3, help="Kills of each cell's training. (default: %(default)s)")
+    parser.add_argument("--signals", nargs="+", choices=("KILL", "TERM", "INT"), default=["KILL"], help="To draw from.")
     parser.add_argument("--jobs", type=int, default=1, help="Cells at the same time. (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="Of the random moments. (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="Begin no cell after so many minutes.")
@@ -376,7 +381,7 @@ def try_cells(cells: Sequence[Cell], options: argparse.Namespace, folder: Path, 
         if options.minutes is not None and time.monotonic() - begin > options.minutes * 60:
             return
         own = Path(tempfile.mkdtemp(dir=folder, prefix=f"{cell.algo}_"))
-        result = Trial(cell, own, options.kills, options.seed).run()
+        result = Trial(cell, own, options.kills, options.seed, options.signals).run()
         with lock:
             results[cell.name] = result
             moments = ", ".join(result.moments)

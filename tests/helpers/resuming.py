@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
+from rl_experiments.algorithms.sb3.learner.frames import SharedStacks
 from rl_experiments.runs import Run, checkpoints
 
-_NO_CONTENT = ("observation_space", "action_space", "device", "env")
+_NO_CONTENT = ("observation_space", "action_space", "device", "env", "pool")
+"""The pool of pictures may number them otherwise; the observations that are made of it may not be others."""
 
 
 def _tensors(model: Path) -> dict[str, Any]:
@@ -51,7 +53,11 @@ def complete_outcome(run: Run) -> dict[str, Any]:
     buffer = run.path / "replay_buffer.pkl"
     if buffer.is_file():
         content = vars(pickle.loads(buffer.read_bytes()))
-        found["buffer"] = {name: value for name, value in content.items() if name not in _NO_CONTENT}
+        found["buffer"] = {
+            name: value[:] if isinstance(value, SharedStacks) else value
+            for name, value in content.items()
+            if name not in _NO_CONTENT
+        }
     return found
 
 

@@ -18,7 +18,7 @@ from rl_experiments import grid
 from rl_experiments.launching.grid.checking import check_grid, jobs_of
 from rl_experiments.launching.grid.claims import Claims
 from rl_experiments.launching.grid.running import run_grid
-from rl_experiments.launching.grid.runs import find_runs
+from rl_experiments.launching.grid.runs import find_runs, is_same
 from rl_experiments.launching.grid.settings import Grid, identity_of, parse_seeds, read_grid
 from rl_experiments.runs import all_runs
 from rl_experiments.runs.record import read_record
@@ -67,6 +67,16 @@ def test_a_run_is_known_by_what_it_learns_from() -> None:
     moved = [word for pair in again for word in pair.split()] + words[8:] + ["--log-folder=elsewhere", "--verbose=0"]
     assert identity_of(moved) == made.identity(cell)
     assert identity_of([*words, "--eval-freq=7"]) != made.identity(cell)
+    assert identity_of([*words, "--vec-env", "subproc", "--eval-in-background=on"]) == made.identity(cell)
+    for other in ("--vec-env=native", "--vec-env=envpool", "--precision=bfloat16"):
+        assert identity_of([*words, other]) != made.identity(cell)
+
+
+def test_vectors_with_the_same_bits_are_the_same_setting() -> None:
+    assert is_same("vec_env", "dummy", "auto", None)
+    assert not is_same("vec_env", "auto", "native", None)
+    assert not is_same("vec_env", "native", "auto", None)
+    assert not is_same("vec_env", "native", "envpool", None)
 
 
 def test_a_file_is_a_grid(command: Command, tmp_path: Path) -> None:

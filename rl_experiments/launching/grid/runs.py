@@ -12,10 +12,12 @@ from rl_experiments.config.grammar import holds_symbol, to_text
 from rl_experiments.config.schedules import as_written
 from rl_experiments.core.errors import NotFoundError, RLExperimentsError
 from rl_experiments.core.names import folder_name
-from rl_experiments.launching.grid.settings import NOT_OF_THE_EXPERIMENT, Cell, Grid, identity_of
+from rl_experiments.core.options import default_of, options_of
+from rl_experiments.launching.grid.settings import NOT_OF_THE_EXPERIMENT, SAME_VECTORS, Cell, Grid, identity_of
 from rl_experiments.runs import FAILED, FINISHED, RUNNING, ListedRun, Run, all_runs
 from rl_experiments.runs.listing import DAMAGED, PERHAPS_RUNNING
 from rl_experiments.runs.record import read_record
+from rl_experiments.training.settings import Experiment
 
 _COMMAND = "rl_experiments.train"
 _ORDER = (FINISHED, RUNNING, PERHAPS_RUNNING)
@@ -100,9 +102,10 @@ class Wanted:
         cell = self._by_fields.get((run.algorithm, run.environment, seed if isinstance(seed, int) else -1))
         if cell is None:
             return None
+        defaults = {declared.name: default_of(declared) for declared in options_of(Experiment)}
         experiment, own = self._grid.experiment_of(cell), opened.hyperparameters.get("env_kwargs")
         same = all(
-            is_same(name, arguments.get(name, value), value, own)
+            is_same(name, arguments.get(name, defaults.get(name, value)), value, own)
             for name, value in experiment.as_arguments().items()
             if name not in NOT_OF_THE_EXPERIMENT
         )
@@ -116,6 +119,8 @@ def is_same(name: str, noted: Any, wanted: Any, own: Any) -> bool:
     :param wanted: its value in a grid
     :param own: arguments of the environment that the hyperparameters bring; a run notes them among those it was given
     """
+    if name == "vec_env" and noted in SAME_VECTORS:
+        return wanted in SAME_VECTORS
     if name == "env_kwargs":
         further = {*(own if isinstance(own, Mapping) else ()), "frameskip"}
         noted = {key: item for key, item in (noted or {}).items() if key in (wanted or {}) or key not in further}

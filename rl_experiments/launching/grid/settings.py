@@ -26,6 +26,7 @@ NOT_OF_A_GRID = ("trained_agent", "optimization_log_path", "storage", "study_nam
 """Fields that make no sense for many runs at once."""
 NOT_OF_THE_EXPERIMENT = (
     "device",
+    "eval_in_background",
     "log_folder",
     "log_interval",
     "num_threads",
@@ -33,10 +34,11 @@ NOT_OF_THE_EXPERIMENT = (
     "tensorboard_log",
     "track",
     "uuid",
-    "vec_env",
     "verbose",
 )
 """Fields that leave what is learned as it is: runs that differ in them alone are the same experiment."""
+SAME_VECTORS = ("auto", "dummy", "subproc")
+"""Values of vec_env with the same bits; the other ones have random numbers of their own."""
 _OTHER_FLAGS = {f"--{name.replace('_', '-')}" for name in NOT_OF_THE_EXPERIMENT}
 Identity = frozenset[tuple[str, ...]] | None
 _MOST_SEEDS = 10_000
@@ -191,7 +193,11 @@ def identity_of(words: Sequence[str]) -> Identity:
             flags[-1].append(word)
         else:
             return None
-    return frozenset(tuple(flag) for flag in flags if flag[0] not in _OTHER_FLAGS)
+    return frozenset(tuple(flag) for flag in flags if flag[0] not in _OTHER_FLAGS and not _is_same_vector(flag))
+
+
+def _is_same_vector(flag: Sequence[str]) -> bool:
+    return flag[0] == "--vec-env" and flag[-1] in SAME_VECTORS
 
 
 def _option(name: str) -> Any:
