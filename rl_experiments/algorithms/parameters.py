@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from rl_experiments.algorithms.registry import Algorithm
+from rl_experiments.algorithms.registry import SBX, Algorithm
+from rl_experiments.algorithms.sbx.signature import parameters_in_sbx
 
 _OURS = (
     "self",
@@ -23,4 +24,5 @@ _OURS = (
 def model_parameters(algorithm: Algorithm) -> dict[str, inspect.Parameter]:
     """:return: the constructor's parameters that hyperparameters may set, by name (``policy`` included)"""
     parameters = inspect.signature(algorithm.load_class().__init__).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in _OURS or name == "policy"}
+    found = {name: parameter for name, parameter in parameters.items() if name not in _OURS or name == "policy"}
+    return parameters_in_sbx(algorithm.name, found) if algorithm.backend == SBX else found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rl_experiments.core.errors import ConfigurationError
@@ -71,6 +71,9 @@ HINDSIGHT_TODAY = (
     " -params replay_buffer_class:HerReplayBuffer"
 )
 
+SB3, SBX = BACKENDS = ("sb3", "sbx")
+"""What ``--backend`` chooses between, for the algorithms that both have."""
+
 _REGISTRY: dict[str, Algorithm] = {}
 
 
@@ -99,15 +102,35 @@ def names_of_runs() -> list[str]:
     return sorted([*_REGISTRY, HINDSIGHT])
 
 
-def get_algorithm(name: str) -> Algorithm:
+def get_algorithm(name: str, backend: str = SB3) -> Algorithm:
     """
-    :raises ConfigurationError: if there is none of that name; the message has the nearest
+    :param backend: ``sbx`` for the same algorithm in JAX; otherwise the one that the registry has
+    :raises ConfigurationError: if there is none of that name, or SBX has it not; the message has the nearest
     """
     if name == HINDSIGHT:
         raise ConfigurationError(HINDSIGHT_TODAY)
     if name not in _REGISTRY:
         raise ConfigurationError(f"There is no algorithm '{name}'.{hint(name, _REGISTRY)}")
+    if backend not in BACKENDS:
+        raise ConfigurationError(f"There is no backend '{backend}'.{hint(backend, BACKENDS)}")
+    if backend == SBX:
+        return _in_jax(_REGISTRY[name])
     return _REGISTRY[name]
+
+
+def _in_jax(algorithm: Algorithm) -> Algorithm:
+    if algorithm.name not in _OF_SBX:
+        raise ConfigurationError(f"SBX has no {algorithm.name}. --backend sbx is for: {', '.join(sorted(_OF_SBX))}")
+    return replace(
+        algorithm,
+        class_path=f"rl_experiments.algorithms.sbx.models.{algorithm.class_name}",
+        dict_observations=_OF_SBX[algorithm.name],
+        backend=SBX,
+    )
+
+
+_OF_SBX = {"crossq": True, "ddpg": False, "dqn": False, "ppo": False, "sac": True, "td3": True, "tqc": True}
+"""The algorithms that SBX has, and whether they take observations that are dictionaries there."""
 
 
 for _algorithm in (

@@ -23,18 +23,24 @@ def has_brax() -> bool:
     return importlib.util.find_spec("brax") is not None and importlib.util.find_spec("jax") is not None
 
 
-def prepare_jax(what: str) -> Any:
+def has_sbx() -> bool:
+    """Whether SBX is installed; it is not imported."""
+    return importlib.util.find_spec("sbx") is not None and importlib.util.find_spec("jax") is not None
+
+
+def prepare_jax(what: str, package: str = "brax") -> Any:
     """
     Import JAX, and let it keep what it compiles in this machine's cache folder, so that a second run starts at once.
 
     A folder that the user named (``JAX_COMPILATION_CACHE_DIR``) stays.
 
     :param what: what needs it, as the subject of a sentence
+    :param package: what computes with it, ``brax`` or ``sbx``: our extra has the same name
     :return: the module ``jax``
-    :raises MissingPackageError: if Brax is not installed
+    :raises MissingPackageError: if that is not installed
     """
-    if not has_brax():
-        raise MissingPackageError(what, "brax", "brax")
+    if not (has_sbx() if package == "sbx" else has_brax()):
+        raise MissingPackageError(what, package, package)
     # What it took from the cache, it would compare aloud with names of the processor that it has made up itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.registry import SBX
 from rl_experiments.config import grammar
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.evaluation import Evaluation
@@ -137,6 +138,8 @@ def training_command(agent: LoadedAgent, record: Mapping[str, Any]) -> str:
     for flag, value in numbers.items():
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and value != _DEFAULTS.get(flag):
             words += [flag, str(value)]
+    if agent.backend == SBX:
+        words += ["--backend", SBX]
     if arguments.get("vec_env") in ("subproc", "native", "envpool"):
         words += ["--vec-env", str(arguments["vec_env"])]
     if packages(agent):

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.registry import SBX
 from rl_experiments.algorithms.sb3 import read_data
 from rl_experiments.algorithms.sb3.recognizing import was_written_with_gym
 from rl_experiments.core import yaml_io
@@ -73,8 +74,9 @@ class Contents:
             ``268.50 +/- 78.17``
         """
         env_id = self.agent.recipe.env_id.rpartition(":")[2]
-        tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
-        metadata: dict[str, Any] = {"library_name": "stable-baselines3", "tags": tags}
+        library = "sbx" if self.agent.backend == SBX else "stable-baselines3"
+        tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", library]
+        metadata: dict[str, Any] = {"library_name": library, "tags": tags}
         if score is not None:
             metadata["model-index"] = model_index(get_algorithm(self.agent.algorithm).class_name, env_id, score)
         return metadata
@@ -84,7 +86,10 @@ class Contents:
         :param record: of the run
         :return: what the card's template needs beside what all cards have
         """
-        return {"is_of_gym": was_written_with_gym(read_data(self.agent.saved.path))}
+        return {
+            "is_of_gym": was_written_with_gym(read_data(self.agent.saved.path)),
+            "of_sbx": self.agent.backend == SBX,
+        }
 
     @property
     def has_page(self) -> bool:

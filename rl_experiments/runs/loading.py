@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from rl_experiments.algorithms.agent import Agent, Observation, State
-from rl_experiments.algorithms.registry import Algorithm, get_algorithm, names_of_runs
+from rl_experiments.algorithms.registry import SB3, SBX, Algorithm, get_algorithm, names_of_runs
 from rl_experiments.algorithms.sb3 import SB3Agent, load_model, read_data
 from rl_experiments.algorithms.sb3.recognizing import (
     has_goal_in_observation,
     others_that_wrote,
     was_trained_with_gym,
 )
+from rl_experiments.algorithms.sbx.loading import is_of_sbx, load_sbx_model
 from rl_experiments.algorithms.tabular.table import load_table_agent
 from rl_experiments.core.devices import check_device
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
@@ -52,6 +53,11 @@ class LoadedAgent:
     def algorithm(self) -> str:
         """Name in the registry."""
         return self.agent.algorithm
+
+    @property
+    def backend(self) -> str:
+        """What trained it: ``sbx``, or what the registry says of its algorithm."""
+        return getattr(self.agent, "backend", get_algorithm(self.algorithm).backend)
 
     @property
     def uses_action_masks(self) -> bool:
@@ -132,7 +138,9 @@ def load_agent(
     run = run if isinstance(run, Run) else open_run(run)
     saved = run.model(which)
     algorithm = get_algorithm(run.algorithm)
-    data = read_data(saved.path) if algorithm.backend == "sb3" else {}
+    data = read_data(saved.path) if algorithm.backend == SB3 else {}
+    if is_of_sbx(data):
+        algorithm = get_algorithm(run.algorithm, SBX)
     _check_algorithm(saved.path, data, algorithm)
     adaptation = _adaptation(run, data, gym_packages)
     recipe = run_recipe(run, env_kwargs, gym_packages, trust, adaptation)
@@ -151,6 +159,8 @@ def load_acting(path: Path, algorithm: Algorithm, device: str, trust: Trust) -> 
         return load_brax_agent(path, algorithm)
     if algorithm.backend == "tabular":
         return load_table_agent(path, algorithm)
+    if algorithm.backend == SBX:
+        return SB3Agent(load_sbx_model(path, algorithm, trust), algorithm)
     return SB3Agent(load_model(path, algorithm, device, trust), algorithm)
 
 

@@ -37,6 +37,8 @@ _PACKAGES = (
     "numba",
     "jax",
     "brax",
+    "sbx-rl",
+    "flax",
     "rl_zoo3",
 )
 

@@ -6,6 +6,7 @@ import importlib
 from typing import Any, Protocol
 
 from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.registry import SB3
 from rl_experiments.runs import Run
 from rl_experiments.runs.checkpoints import Checkpoint
 from rl_experiments.training.preparation import Prepared
@@ -17,6 +18,7 @@ from rl_experiments.training.threads import ThreadChoice
 _CLASSES = {
     "brax": "rl_experiments.training.brax.session.BraxTraining",
     "sb3": "rl_experiments.training.session.Training",
+    "sbx": "rl_experiments.training.session.Training",
     "tabular": "rl_experiments.training.tables.session.TableTraining",
 }
 
@@ -55,18 +57,18 @@ def begin_training(
     :param supervisor: follows it, if anybody does
     :return: the training, ready to learn
     """
-    begun: BackendTraining = load_backend(prepared.experiment.algo)(
+    begun: BackendTraining = load_backend(prepared.experiment.algo, prepared.experiment.backend)(
         prepared, run, choice, stop, start, again, supervisor
     )
     return begun
 
 
-def load_backend(algo: str) -> Any:
+def load_backend(algo: str, backend: str = SB3) -> Any:
     """
     Import what trains an algorithm. Whoever forks processes that train does it before, once for all of them; they
     are then the same, whatever becomes of the files meanwhile.
 
     :return: its class
     """
-    module, _, name = _CLASSES[get_algorithm(algo).backend].rpartition(".")
+    module, _, name = _CLASSES[get_algorithm(algo, backend).backend].rpartition(".")
     return getattr(importlib.import_module(module), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ class TrainingState:
         self._envs = {"training": env, **({} if evaluation_env is None else {"evaluation": evaluation_env})}
         self._callbacks = {f"{index} {type(callback).__name__}": callback for index, callback in enumerate(callbacks)}
         self._rules = _callback_rules(callbacks)
+        # What a model in JAX computes with is in its file.
+        self._model_rules = replace(_MODEL_RULES, kept=(*_MODEL_RULES.kept, *getattr(model, "jax_types", ())))
         self.resets = False
         """Whether environments begin new episodes at checkpoints, because their state cannot be had."""
         self.missing: list[str] = []
@@ -140,7 +143,7 @@ class TrainingState:
         model = self._model
         state = pickles.loads(content, self._rules.trust)
         model.set_parameters(str(model_file), exact_match=True, device=model.device)
-        lost = put({"model": model}, state["model"], _MODEL_RULES)
+        lost = put({"model": model}, state["model"], self._model_rules)
         lost += put(self._callbacks, state["callbacks"], self._rules)
         owners = self._explorations()
         for place, value in state["exploration"].items():
@@ -181,7 +184,7 @@ class TrainingState:
             buffer.timeouts[buffer.pos - 1] = True
 
     def _of_model(self) -> Snapshot:
-        return Snapshot(_MODEL_RULES).take({"model": self._model})
+        return Snapshot(self._model_rules).take({"model": self._model})
 
     def _of_callbacks(self) -> Snapshot:
         return Snapshot(self._rules).take(self._callbacks)

@@ -12,6 +12,9 @@ from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
 from rl_experiments.algorithms.parameters import model_parameters
+from rl_experiments.algorithms.registry import SBX
+from rl_experiments.algorithms.sbx.signature import LACKING, check_lacking
+from rl_experiments.algorithms.sbx.translating import remarks_on_sbx
 from rl_experiments.config.hyperparameters import NOISE_KEYS, Hyperparameters, check_names
 from rl_experiments.config.schedules import SCHEDULED
 from rl_experiments.config.sources import is_block_of_the_zoo
@@ -85,6 +88,10 @@ def check_hyperparameters(algorithm: Algorithm, hyperparameters: Hyperparameters
     """
     parameters = model_parameters(algorithm)
     _check_plain(hyperparameters)
+    if algorithm.backend == SBX:
+        for name in sorted(LACKING[algorithm.name].keys() & hyperparameters.keys()):
+            value = hyperparameters.algorithm_arguments()[name]
+            check_lacking(algorithm.name, name, value, hyperparameters.origin(name))
     check_names(hyperparameters, {*parameters, *(NOISE_KEYS if "action_noise" in parameters else ())}, algorithm.name)
     if "policy" not in hyperparameters and "policy" in parameters:
         source = f" ({hyperparameters.block.origin})" if hyperparameters.block else ""
@@ -146,6 +153,7 @@ def check_combinations(
         _check_batch(algorithm, hyperparameters, env_id)
         + _check_rollout(algorithm, hyperparameters)
         + _check_learning_starts(algorithm, hyperparameters)
+        + (remarks_on_sbx(algorithm.name, hyperparameters) if algorithm.backend == SBX else [])
     )
 
 

@@ -10,7 +10,9 @@ from gymnasium import spaces
 
 from rl_experiments.algorithms import Algorithm, algorithm_names, get_algorithm
 from rl_experiments.algorithms.parameters import model_parameters
+from rl_experiments.algorithms.registry import SB3, SBX
 from rl_experiments.algorithms.sb3.archive import read_data, read_objects
+from rl_experiments.algorithms.sbx.loading import is_of_sbx, policy_in, spaces_in
 from rl_experiments.core.errors import ConfigurationError, NotFoundError
 from rl_experiments.core.files import check_plain_file
 from rl_experiments.core.symbols import Trust
@@ -26,13 +28,20 @@ def check_model(path: Path, algorithm: Algorithm, env_id: str, env: Any, trust: 
     :raises ConfigurationError: if it is of another algorithm or for other spaces; the message names both
     """
     data = read_data(path)
-    made_with = algorithms_of(data)
+    if is_of_sbx(data) != (algorithm.backend == SBX):
+        wrote, other = ("SBX", SBX) if is_of_sbx(data) else ("SB3", SB3)
+        raise ConfigurationError(f"{path} (-i) is a model of {wrote}. Expected --backend {other}")
+    made_with = [] if algorithm.backend == SBX else algorithms_of(data)
     if made_with and algorithm.name not in made_with:
         raise ConfigurationError(
             f"{path} (-i) is a model of {' or '.join(made_with)}, and cannot go on with {algorithm.name}."
             f" Expected --algo {made_with[0]}"
         )
-    objects, _ = read_objects(data, path, trust)
+    if algorithm.backend == SBX:
+        policy_in(path, algorithm)
+        objects = spaces_in(path)
+    else:
+        objects, _ = read_objects(data, path, trust)
     for name in ("observation_space", "action_space"):
         trained: spaces.Space | None = objects.get(name)
         given = getattr(env, name)

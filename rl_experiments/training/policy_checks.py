@@ -16,7 +16,7 @@ from rl_experiments.core.memory import require_memory
 from rl_experiments.core.symbols import Symbol, Trust, import_symbol
 
 _COUNTS = ("n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers")
-_LIBRARIES = ("stable_baselines3.", "sb3_contrib.")
+_LIBRARIES = ("stable_baselines3.", "sb3_contrib.", "sbx.")
 _COPIES = 16
 """Bytes of a weight in training: itself, its gradient, and Adam's two averages."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_experiments.algorithms import Algorithm, get_algorithm
+from rl_experiments.algorithms.registry import SBX
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.core.devices import check_device
@@ -23,6 +24,7 @@ from rl_experiments.training import threads
 from rl_experiments.training.checks import check_batch_of_buffer, check_hyperparameters
 from rl_experiments.training.configuration import Configuration, describe, merge_hyperparameters
 from rl_experiments.training.early_stopping import check_stopping, remarks_on_stopping
+from rl_experiments.training.sbx import prepare_sbx
 from rl_experiments.training.settings import Experiment
 from rl_experiments.training.sizes import check_environments
 from rl_experiments.training.trackers import require_tracker
@@ -52,6 +54,7 @@ class Prepared:
         return threads.fingerprint(
             {
                 "algorithm": configuration.algorithm.name,
+                **({"backend": SBX} if experiment.backend == SBX else {}),
                 "environment": experiment.env,
                 "hyperparameters": dict(configuration.saved_hyperparameters),
                 "evaluation": [
@@ -149,7 +152,7 @@ def check_settings_of(
         raise ConfigurationError(
             "trial_id and from_study name a tuned trial: load it with rl_experiments.tuning.loading, and pass it"
         )
-    algorithm = get_algorithm(experiment.algo)
+    algorithm = get_algorithm(experiment.algo, experiment.backend)
     if experiment.vec_env not in VEC_ENVS:
         raise ConfigurationError(
             f"vec_env must be one of {', '.join(VEC_ENVS)}, but got {experiment.vec_env!r}."
@@ -159,6 +162,8 @@ def check_settings_of(
     check_stopping(experiment)
     _check_video_limits(experiment)
     _check_surroundings(experiment)
+    if algorithm.backend == SBX:
+        prepare_sbx(experiment)
     seed = experiment.seed if experiment.seed >= 0 else int(np.random.SeedSequence().generate_state(1)[0])
     if seed >= 2**32:
         raise ConfigurationError(f"seed must be below 2**32, but got {seed}")
@@ -240,8 +245,8 @@ def _check_video_limits(experiment: Experiment) -> None:
 
 
 def _check_surroundings(experiment: Experiment) -> None:
-    backend = get_algorithm(experiment.algo).backend
-    if backend != "brax":  # JAX has devices of its own
+    backend = get_algorithm(experiment.algo, experiment.backend).backend
+    if backend not in ("brax", SBX):  # JAX has devices of its own
         check_device(experiment.device)
     _check_log_folder(Path(experiment.log_folder))
     if (experiment.tensorboard_log or experiment.track) and backend not in ("tabular", "brax"):

@@ -58,6 +58,7 @@ def write_configuration(
     return RunRecord.start(
         run,
         environment=experiment.env,
+        backend=configuration.algorithm.backend,
         seed=experiment.seed,
         n_timesteps=configuration.n_timesteps,
         command=command,

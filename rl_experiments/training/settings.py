@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from rl_experiments.algorithms.registry import algorithm_names
+from rl_experiments.algorithms.registry import BACKENDS, SB3, algorithm_names
 from rl_experiments.config.sources import by_name
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.options import check_settings, option, parse_bool, thread_count
@@ -54,6 +54,11 @@ class Experiment:
     """
 
     algo: str = option("ppo", "The algorithm.", choices=tuple(algorithm_names()))
+    backend: str = option(
+        SB3,
+        "What trains ppo, dqn, sac, td3, ddpg, tqc and crossq: sb3 (PyTorch), or sbx (JAX, extra sbx).",
+        choices=BACKENDS,
+    )
     env: str = option("CartPole-v1", "The environment's id.")
     tensorboard_log: str = option("", "Folder for TensorBoard logs; none if empty.", flags=("-tb",))
     trained_agent: str = option("", "A model (.zip) to go on from, in a new run.", flags=("-i",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rl_experiments.algorithms.registry import SBX
 from rl_experiments.core.errors import ConfigurationError
 from rl_experiments.core.files import numbered_folders
 from rl_experiments.core.names import folder_name
@@ -11,6 +12,7 @@ from rl_experiments.runs import Run, RunRecord
 from rl_experiments.runs.record import processor_name
 from rl_experiments.training import threads
 from rl_experiments.training.preparation import Prepared
+from rl_experiments.training.sbx import threads_of_jax
 from rl_experiments.training.settings import Experiment
 
 _RECENT_RUNS = 100
@@ -26,6 +28,9 @@ def choose_threads(prepared: Prepared) -> threads.ThreadChoice:
         return threads.ThreadChoice(1, "a table needs no more")
     if prepared.configuration.algorithm.backend == "brax":
         return threads.ThreadChoice(1, "of torch, which is not used: JAX takes the cores that it may")
+    if prepared.configuration.algorithm.backend == SBX:
+        given = experiment.num_threads != "auto"
+        return threads.ThreadChoice(threads_of_jax(experiment), "as given" if given else "of JAX, which gains little")
     if isinstance(experiment.num_threads, int) and experiment.num_threads > 0:
         return threads.ThreadChoice(experiment.num_threads, "as given")
     memory = threads.ThreadMemory()

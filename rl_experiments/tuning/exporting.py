@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from rl_experiments.algorithms import get_algorithm
+from rl_experiments.algorithms.registry import SB3
 from rl_experiments.core import yaml_io
 from rl_experiments.core.errors import NotFoundError
 from rl_experiments.core.yaml_blocks import put_block
@@ -36,6 +37,8 @@ def as_tuned(experiment: Experiment, study: optuna.Study) -> Experiment:
         values["n_timesteps"] = int(settings["n_timesteps"])
     for name in ("env_kwargs", "eval_env_kwargs", "conf_file"):
         values[name] = getattr(experiment, name) or settings.get(name) or None
+    if experiment.backend == SB3:
+        values["backend"] = settings.get("backend") or SB3
     values["gym_packages"] = tuple(experiment.gym_packages) or tuple(settings.get("gym_packages") or ())
     return replace(experiment, **values)
 
@@ -60,7 +63,7 @@ def export_best(experiment: Experiment, study: optuna.Study, file: str | None) -
 
 def best_block(experiment: Experiment, study: optuna.Study, best: FrozenTrial) -> str:
     """:return: YAML with what a trial was trained with, for ``-c``; the budget is that of the trials"""
-    algorithm = get_algorithm(experiment.algo)
+    algorithm = get_algorithm(experiment.algo, experiment.backend)
     values = from_json(best.user_attrs[HYPERPARAMETERS])
     merged = merge_hyperparameters(
         algorithm,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from rl_experiments.algorithms import Algorithm, get_algorithm
+from rl_experiments.algorithms.registry import SBX
 from rl_experiments.algorithms.sb3 import model_parameters
 from rl_experiments.config.hyperparameters import COMMAND_LINE, NOISE_KEYS, Hyperparameters, check_names
 from rl_experiments.core.errors import ConfigurationError
@@ -94,7 +95,7 @@ class Plan:
         """Whether trainings begin with all that this process has: neither a GPU nor JAX survives that."""
         device = self.experiment.device
         uses_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        return not uses_gpu and self.algorithm.backend != "brax"
+        return not uses_gpu and self.algorithm.backend not in ("brax", SBX)
 
     @property
     def needs(self) -> Needs:
@@ -163,7 +164,7 @@ def make_plan(experiment: Experiment, settings: Study) -> Plan:
     if experiment.tensorboard_log or experiment.track:
         remarks.append("Trials write no TensorBoard log and are not tracked")
     experiment = replace(experiment, tensorboard_log="", track=False, trial_id=None, from_study=None, uuid=False)
-    algorithm = get_algorithm(experiment.algo)
+    algorithm = get_algorithm(experiment.algo, experiment.backend)
     space = load_space(experiment.algo, settings.space)
     fixed = sorted(set(space.roots) & set(experiment.hyperparams or {}))
     if fixed:
@@ -207,7 +208,7 @@ def untuned_hyperparameters(
     :return: the hyperparameters of an experiment without tuning
     """
     return merge_hyperparameters(
-        get_algorithm(experiment.algo),
+        get_algorithm(experiment.algo, experiment.backend),
         experiment.env,
         tuple(experiment.gym_packages),
         experiment.conf_file,

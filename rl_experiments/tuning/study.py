@@ -166,7 +166,7 @@ def _launcher(plan: Plan) -> Launcher:
         from rl_experiments.launching.on_ray import RayTasks
 
         return RayTasks(plan.settings.ray_address, plan.n_jobs if plan.settings.n_jobs > 0 else None)
-    load_backend(plan.experiment.algo)
+    load_backend(plan.experiment.algo, plan.experiment.backend)
     return Processes(plan.n_jobs, n_threads=plan.n_threads, forks=plan.forks)
 
 
@@ -204,6 +204,7 @@ def _settings_of(plan: Plan) -> dict[str, Any]:
         "eval_env_kwargs": None if experiment.eval_env_kwargs is None else dict(experiment.eval_env_kwargs),
         "conf_file": experiment.conf_file,
         "gym_packages": list(experiment.gym_packages),
+        "backend": experiment.backend,
         _SEED: experiment.seed,
     }
 

@@ -31,6 +31,7 @@ from .publishing import publishing
 from .recording import FILMED, recording
 from .report import machine, markdown, summary_table
 from .results import Results
+from .sbx import sbx
 from .startup import start_up
 from .tables import tables
 from .training import CASES, first_step, training
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": start_up,
     "first-step": first_step,
     **{name: partial(training, case) for name, case in CASES.items()},
+    "sbx": sbx,
     "checkpoints": checkpoints,
     "evaluation": evaluation,
     "tables": tables,

@@ -25,11 +25,13 @@ class Side:
     :param name: as the table calls it
     :param module: the command
     :param threads: its ``--num-threads``
+    :param more: further arguments
     """
 
     name: str
     module: str
     threads: str
+    more: tuple[str, ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -186,7 +188,7 @@ def train(side: Side, case: Case, configuration: Path, plan: Plan, cache: Path, 
     env = child_environment(cache, BENCHMARK_CLOCK=json.dumps(clock))
     env["PYTHONPATH"] = os.pathsep.join([str(configuration.parent), env["PYTHONPATH"]])
     text = f"--algo {case.algo} --env {case.env} -n 10000000 --seed 1 --eval-freq -1 --verbose 0 --device cpu"
-    arguments = ["-m", side.module, *text.split(), "--num-threads", side.threads]
+    arguments = ["-m", side.module, *text.split(), "--num-threads", side.threads, *side.more]
     launched = time.time()
     result = run_child([*arguments, "-conf", str(configuration), "-f", str(folder / "logs")], env, folder)
     try:

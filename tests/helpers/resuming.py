@@ -23,7 +23,9 @@ _NO_CONTENT = ("observation_space", "action_space", "device", "env")
 def _tensors(model: Path) -> dict[str, Any]:
     with zipfile.ZipFile(model) as archive:
         names = [name for name in archive.namelist() if name.endswith(".pth")]
-        return {name: torch.load(io.BytesIO(archive.read(name)), weights_only=True) for name in names}
+        found = {name: torch.load(io.BytesIO(archive.read(name)), weights_only=True) for name in names}
+        # Of a model in JAX: networks, optimizers and random keys.
+        return found | {name: archive.read(name) for name in archive.namelist() if name.endswith(".msgpack")}
 
 
 def outcome(run: Run) -> dict[str, Any]:

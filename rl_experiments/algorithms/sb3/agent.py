@@ -19,6 +19,7 @@ class SB3Agent:
     def __init__(self, model: Any, algorithm: Algorithm) -> None:
         self.model = model
         self.algorithm = algorithm.name
+        self.backend = algorithm.backend
         self.uses_action_masks = algorithm.masked
 
     def predict(

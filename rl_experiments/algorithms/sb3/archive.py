@@ -23,6 +23,7 @@ from typing import Any
 
 from rl_experiments.algorithms.registry import Algorithm
 from rl_experiments.algorithms.sb3.safety import AllocationBudget, check_attributes, check_members, check_weights
+from rl_experiments.algorithms.sbx.description import STATES
 from rl_experiments.core import pickles
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
 from rl_experiments.core.files import check_content, check_plain_file, replacing
@@ -84,9 +85,10 @@ def save_model(model: Any, path: Path) -> None:
 
 
 def model_bytes(model: Any) -> bytes:
-    """:return: what :func:`save_model` writes"""
+    """:return: what :func:`save_model` writes, as far as a checkpoint needs it"""
     stream = io.BytesIO()
-    model.save(stream, exclude=_MACHINE_KEYS)
+    # What SBX needs of a file to load it alone is no part of a checkpoint.
+    model.save(stream, exclude=[*_MACHINE_KEYS, *getattr(model, "pickled", ())])
     return stream.getvalue()
 
 
@@ -151,7 +153,7 @@ def read_data(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             check_members(archive, path)
-            if archive.getinfo("data").file_size > _LARGEST_DATA:
+            if archive.getinfo("data").file_size > _LARGEST_DATA + _states_size(archive):
                 raise ConfigurationError(f"{path} is no model of Stable-Baselines3: its data is too large")
             data = json.loads(archive.read("data"))
     except RLExperimentsError:
@@ -164,6 +166,11 @@ def read_data(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path} is no model of Stable-Baselines3: its data is no mapping")
     return data
+
+
+def _states_size(archive: zipfile.ZipFile) -> int:
+    """SBX keeps its networks in ``data``: what they take there, by what they take beside it."""
+    return 4 * archive.getinfo(STATES).file_size if STATES in archive.namelist() else 0
 
 
 def _stand_in(key: str) -> Any:

@@ -15,10 +15,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
 from rl_experiments.algorithms.parameters import model_parameters
-from rl_experiments.algorithms.registry import Algorithm
+from rl_experiments.algorithms.registry import SBX, Algorithm
 from rl_experiments.algorithms.sb3.archive import load_with, read_data, read_objects
 from rl_experiments.algorithms.sb3.learner import FLOAT32, quicken
 from rl_experiments.algorithms.sb3.learner.frames import FrameReplayBuffer, shares_frames
+from rl_experiments.algorithms.sbx.translating import translated
 from rl_experiments.config import grammar
 from rl_experiments.config.hyperparameters import Hyperparameters
 from rl_experiments.config.schedules import Schedule
@@ -87,6 +88,16 @@ def continue_model(
     :raises ConfigurationError: if it does not fit the environment or the algorithm
     """
     trust = trust or Trust()
+    if algorithm.backend == SBX:
+        from rl_experiments.algorithms.sbx.loading import policy_in, put_policy  # which reads zips as we do
+
+        arguments = constructor_arguments(algorithm, hyperparameters.without("policy_kwargs"), env, trust)
+        arguments["policy"], arguments["policy_kwargs"] = policy_in(path, algorithm)
+        model = algorithm.load_class()(
+            env=env, seed=seed, verbose=verbose, device=device, tensorboard_log=tensorboard_log, **arguments
+        )
+        put_policy(model, path)
+        return model
     data = read_data(path)
     objects, replaced = read_objects(data, path, trust)
     arguments = constructor_arguments(algorithm, hyperparameters.without("policy", "policy_kwargs"), env, trust)
@@ -137,7 +148,8 @@ def constructor_arguments(
             **(arguments.get("replay_buffer_kwargs") or {}),
             "frame_stack": hyperparameters.get("frame_stack"),
         }
-    return _with_whole_numbers(algorithm, arguments)
+    arguments = _with_whole_numbers(algorithm, arguments)
+    return translated(algorithm, arguments) if algorithm.backend == SBX else arguments
 
 
 def can_share_frames(algorithm: Algorithm, hyperparameters: Hyperparameters, space: spaces.Space) -> bool:
@@ -166,7 +178,8 @@ def resolve_policy(algorithm: Algorithm, policy: Any, observation_space: spaces.
         # The zoo's default block for ppo_lstm says MlpPolicy.
         policy = with_lstm
     if policy not in aliases:
-        raise ConfigurationError(f"{algorithm.name} has no policy '{policy}'.{hint(policy, aliases)}")
+        owner = f"SBX's {algorithm.name}" if algorithm.backend == SBX else algorithm.name
+        raise ConfigurationError(f"{owner} has no policy '{policy}'.{hint(policy, aliases)}")
     for_dictionaries = policy.replace("Mlp", "MultiInput")
     if isinstance(observation_space, spaces.Dict) and for_dictionaries in aliases:
         return for_dictionaries

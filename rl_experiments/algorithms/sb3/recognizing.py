@@ -7,7 +7,7 @@ from typing import Any
 
 from rl_experiments.algorithms.registry import Algorithm, algorithm_names
 
-_LIBRARIES = ("stable_baselines3.", "sb3_contrib.")
+_LIBRARIES = ("stable_baselines3.", "sb3_contrib.", "sbx.", "rl_experiments.algorithms.sbx.")
 _BY_KEY = {
     "cg_max_steps": "trpo",
     "n_epochs": "ppo",

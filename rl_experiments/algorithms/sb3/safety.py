@@ -130,7 +130,7 @@ def check_attributes(data: dict[str, Any], objects: dict[str, Any], algorithm_cl
             raise ConfigurationError(f"{path} has '{key}' in its data, which is the name of a method")
     values = {**data, **objects}
     for key in ("observation_space", "action_space"):
-        _check_space(values.get(key), f"'{key}' in {path}")
+        check_space(values.get(key), f"'{key}' in {path}")
     policy = values.get("policy_class")
     if not isinstance(policy, str) and not (isinstance(policy, type) and issubclass(policy, BasePolicy)):
         raise ConfigurationError(f"'policy_class' in {path} must be a policy, but got {policy!r:.80}")
@@ -140,7 +140,8 @@ def check_attributes(data: dict[str, Any], objects: dict[str, Any], algorithm_cl
         )
 
 
-def _check_space(space: Any, what: str) -> None:
+def check_space(space: Any, what: str) -> None:
+    """:raises ConfigurationError: if it is no space, or one that is absurdly large"""
     if not isinstance(space, spaces.Space):
         raise ConfigurationError(f"{what} must be a space, but got {space!r:.80}")
     try:

@@ -56,6 +56,7 @@ def _memory_of(grid: Grid, cell: Cell) -> int:
     """
     :raises RLExperimentsError: if it cannot be trained
     """
+    from rl_experiments.algorithms.registry import BACKENDS
     from rl_experiments.envs.registry import is_atari
     from rl_experiments.training.preparation import check_settings_of
     from rl_experiments.training.sizes import NUMBERS, PICTURES, memory_of_training
@@ -63,7 +64,7 @@ def _memory_of(grid: Grid, cell: Cell) -> int:
     experiment, algorithm, hyperparameters = check_settings_of(grid.experiment_of(cell))
     if experiment.n_timesteps > 0:
         hyperparameters = hyperparameters.merged({"n_timesteps": experiment.n_timesteps}, "-n")
-    pictures = algorithm.backend == "sb3" and is_atari(experiment.env, tuple(experiment.gym_packages))
+    pictures = algorithm.backend in BACKENDS and is_atari(experiment.env, tuple(experiment.gym_packages))
     return memory_of_training(algorithm, hyperparameters, PICTURES if pictures else NUMBERS)
 
 

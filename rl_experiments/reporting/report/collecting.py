@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_experiments.algorithms.registry import names_of_runs
+from rl_experiments.algorithms.registry import SBX, names_of_runs
 from rl_experiments.core.errors import ConfigurationError, NotFoundError, RLExperimentsError
 from rl_experiments.core.names import folder_name
 from rl_experiments.core.suggest import hint
@@ -84,11 +84,12 @@ def runs_below(folder: str) -> list[ListedRun]:
 
 
 def by_algorithm(runs: Sequence[RunData]) -> list[Group]:
-    """:return: one group for each algorithm, of each folder where there are several"""
+    """:return: one group for each algorithm and backend, of each folder where there are several"""
     several = len({run.source for run in runs}) > 1
     groups: dict[str, list[RunData]] = {}
     for run in runs:
-        label = f"{run.algorithm} ({run.source.rstrip(os.sep)})" if several else run.algorithm
+        name = f"{run.algorithm} {SBX}" if run.record.get("backend") == SBX else run.algorithm
+        label = f"{name} ({run.source.rstrip(os.sep)})" if several else name
         groups.setdefault(label, []).append(run)
     return [Group(label, tuple(members)) for label, members in groups.items()]
 
