@@ -191,7 +191,8 @@ def _check_length(run: Run, content: Mapping[str, Any], steps: int, given: Mappi
             raise ConfigurationError(
                 f"The run {run.path} is finished: {content['reason']}. Another limit in its place lets it go on"
             )
-    if steps >= (wanted or planned):
+    only_to_be_saved = content.get("status") != FINISHED and steps == planned and not run.final_model.exists()
+    if steps >= (wanted or planned) and not only_to_be_saved:
         raise ConfigurationError(
             f"The run {run.path} is at {steps} steps already. Expected -n above that, but got {wanted}"
         )

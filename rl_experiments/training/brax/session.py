@@ -153,6 +153,7 @@ class BraxTraining:
             self._checkpoints.check(self._start)
             learner.compile(learner.blank())
             self._restore(self._start)
+            self._evaluate_what_a_signal_ended()
         else:
             self._state = learner.begin(seed, self._parameters_to_begin_with())
             self._stop.check()
@@ -219,13 +220,16 @@ class BraxTraining:
         return minutes is not None and time.monotonic() - self._checkpoints.written_at >= 60 * minutes
 
     def _evaluate_at(self, steps: int) -> None:
-        self._dues["evaluation"].pass_by(steps)
+        due = self._dues["evaluation"]
+        before = due.last
+        due.pass_by(steps)
         if self._eval_freq <= 0:
             self._save(None)
             return
         policy = self._policy()
         result = self._evaluations.evaluate(policy)
         if result is None:
+            due.last = before
             return
         self._evaluations.add(result, steps)
         self._stopping.hear(result)
@@ -239,6 +243,11 @@ class BraxTraining:
             with contextlib.suppress(OSError):
                 save_policy(policy, self.run.best_model)
         self._save(result, policy)
+
+    def _evaluate_what_a_signal_ended(self) -> None:
+        played = self._evaluations.timesteps[-1:] == [self._steps]
+        if self._dues["evaluation"].is_due(self._steps) and not played:
+            self._evaluate_at(self._steps)
 
     def _evaluate_at_the_end(self) -> None:
         if self._evaluations.timesteps[-1:] != [self._steps]:
