@@ -161,9 +161,10 @@ def _hindrance(games: Games) -> str | None:
         return "what is on a GPU does not survive a fork"
     if not games.deterministic and getattr(model, "use_sde", False):
         return "the noise of the actions goes on from one evaluation to the next"
-    if type(env.unwrapped) not in (DummyVecEnv, LeanVecEnv):
+    vector = env.unwrapped
+    if not isinstance(vector, DummyVecEnv) or type(vector) not in (DummyVecEnv, LeanVecEnv):
         return "the environments have processes or threads of their own"
-    if any(single.render_mode is not None for single in env.unwrapped.envs):
+    if any(single.render_mode is not None for single in vector.envs):
         return "the environments draw pictures"
     if len(normalizations(env)) > 1:
         return "the environment is normalised twice"
