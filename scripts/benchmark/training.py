@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -56,6 +56,7 @@ class Case:
     :param entry: the entry of the zoo's YAML
     :param warm_up: steps before the clock starts
     :param changes: what differs from the zoo's YAML, so that a measurement takes seconds; learning is what it was
+    :param precision: of ours, where it is not the default
     """
 
     algo: str
@@ -63,11 +64,12 @@ class Case:
     entry: str
     warm_up: int
     changes: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = ""
 
     @property
     def name(self) -> str:
         """For the table."""
-        return f"{self.algo.upper()} {self.env}"
+        return f"{self.algo.upper()} {self.env}" + (f", {self.precision}" if self.precision else "")
 
 
 CASES = {
@@ -85,11 +87,10 @@ CASES = {
 }
 
 
-AIMS = {
-    ("ppo", "CartPole-v1"): 2.0,
-    ("ppo", "SpaceInvadersNoFrameskip-v4"): 1.6,
-    ("dqn", "SpaceInvadersNoFrameskip-v4"): 1.5,
-}
+for _name in ("dqn-atari", "ppo-atari"):
+    CASES[f"{_name}-bfloat16"] = replace(CASES[_name], precision="bfloat16")
+
+AIMS = {"ppo-cartpole": 2.0, "ppo-atari": 1.6, "dqn-atari": 1.5, "dqn-atari-bfloat16": 2.5}
 """How many times faster than the better of the zoo's a training is to be."""
 
 
@@ -189,6 +190,8 @@ def train(side: Side, case: Case, configuration: Path, plan: Plan, cache: Path, 
     env["PYTHONPATH"] = os.pathsep.join([str(configuration.parent), env["PYTHONPATH"]])
     text = f"--algo {case.algo} --env {case.env} -n 10000000 --seed 1 --eval-freq -1 --verbose 0 --device cpu"
     arguments = ["-m", side.module, *text.split(), "--num-threads", side.threads, *side.more]
+    if side.is_ours and case.precision:
+        arguments += ["--precision", case.precision]
     launched = time.time()
     result = run_child([*arguments, "-conf", str(configuration), "-f", str(folder / "logs")], env, folder)
     try:
@@ -242,7 +245,7 @@ def speed_row(case: Case, load: str, rounds: Sequence[Mapping[str, Measurement]]
             f"{median(speeds['ours']):.0f} steps/s",
             f"{median(max(zoo) for _, *zoo in zip(*speeds.values(), strict=True)):.0f} steps/s",
             tuple(ratios),
-            AIMS.get((case.algo, case.env)) if load == "no" else None,
+            next((AIMS.get(name) for name, one in CASES.items() if one == case), None) if load == "no" else None,
         ),
     )
 
