@@ -46,12 +46,13 @@ class BraxCheckpoints:
 
     def write(
         self, policy: Policy, state: LearnerState, steps: int, counters: Mapping[str, Any], facts: Mapping[str, Any]
-    ) -> None:
+    ) -> bool:
         """
         Write one; a full disk costs no more than this checkpoint.
 
         :param counters: what training goes on from beside the state, plain values
         :param facts: what the manifest tells
+        :return: whether it is there
         """
         began = time.perf_counter()
 
@@ -60,13 +61,16 @@ class BraxCheckpoints:
             (folder / STATE).write_bytes(state_bytes(state, counters, self._evaluations.arrays()))
             return {"monitors": {}, **facts}
 
+        written = False
         try:
             checkpoints.write(self._run, steps, fill)
+            written = True
             checkpoints.thin(self._run, (STATE,), self._keep_last)
         except OSError as error:
             to_stderr(f"The checkpoint at {steps} steps could not be written: {error.strerror or error}")
         self.written_at = time.monotonic()
         self.seconds += time.perf_counter() - began
+        return written
 
     def check(self, checkpoint: Checkpoint) -> None:
         """

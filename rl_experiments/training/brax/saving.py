@@ -91,9 +91,12 @@ class PolicySaver:
         if result is not None:
             evaluations.add(result, steps)
             self._say(f"{steps:,} steps: return {result.returns.mean():.2f} +/- {result.returns.std():.2f}")
-            if evaluations.is_better(result):
+        try:
+            if result is not None and evaluations.is_better(result):
                 save_policy(policy, self.run.best_model)
-        self._save(policy, result, evaluations, steps)
+            self._save(policy, result, evaluations, steps)
+        except OSError as error:  # a full disk costs this policy, not the training that called
+            self._say(f"The policy at {steps:,} steps could not be written: {error.strerror or error}")
         self.seconds += time.perf_counter() - began
 
     @property

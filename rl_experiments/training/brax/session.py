@@ -268,8 +268,8 @@ class BraxTraining:
         }
         facts = facts_of(result, self._evaluations.seeds, self._seconds + self._seconds_before)
         policy = policy or self._policy()
-        self._checkpoints.write(policy, self._state, self._steps, counters, facts)
-        self._saved_steps = self._steps
+        if self._checkpoints.write(policy, self._state, self._steps, counters, facts):
+            self._saved_steps = self._steps
         with contextlib.suppress(OSError):
             self._evaluations.write()
             assert self._record is not None
@@ -314,7 +314,9 @@ class BraxTraining:
             if isinstance(error, RLExperimentsError):
                 raise error
             raise TrainingError(f"Training failed before its first step: {reason}") from error
-        kept = f". It goes on at {self._saved_steps} steps with: {resume_command(self.run.path)}"
+        kept, resumable = "", checkpoints.latest(self.run, to_stderr)
+        if resumable is not None:
+            kept = f". It goes on at {resumable.steps} steps with: {resume_command(self.run.path)}"
         with contextlib.suppress(OSError):
             self._finish(FAILED, reason)
         raise TrainingError(f"Training failed after {self._steps} steps: {reason}{kept}") from error
