@@ -29,6 +29,7 @@ PACKAGES = ROOT / "tests" / "helpers" / "packages"
 os.environ.update(
     OMP_NUM_THREADS="1",
     OMP_WAIT_POLICY="PASSIVE",
+    RL_EXPERIMENTS_EVAL_IN_BACKGROUND="off",  # unless a test says so: auto depends on what else runs
     RL_EXPERIMENTS_CACHE=tempfile.mkdtemp(prefix="rl_experiments_cache_"),
     PYTHONPATH=os.pathsep.join([str(ROOT), str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]),
     PYGAME_HIDE_SUPPORT_PROMPT="1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rl_experiments.core.isolation import IsolatedError, can_isolate
@@ -21,6 +23,8 @@ from rl_experiments.training.stopping import to_stderr
 from rl_experiments.training.threads import IdleCores
 
 AUTO, ON, OFF = MODES = ("auto", "on", "off")
+VARIABLE = "RL_EXPERIMENTS_EVAL_IN_BACKGROUND"
+"""What ``auto`` is on this machine: for measurements and tests, where times may not depend on what else runs."""
 _FORKED_SAFELY = ("gymnasium.envs.box2d", "ale_py")
 """Environments in memory alone, although their state cannot be had."""
 _MOST_REMEMBERED = 1 << 28
@@ -40,6 +44,8 @@ class EvaluationsBeside:
 
     def __init__(self, games: Games, mode: str, n_threads: int, hindrance: str | None = None) -> None:
         self.games = games
+        if mode == AUTO and os.environ.get(VARIABLE) in MODES:
+            mode = os.environ[VARIABLE]
         self._mode, self._n_threads = mode, n_threads
         self.hindrance = "it was asked for" if mode == OFF else hindrance or _hindrance(games)
         self.with_state = False

@@ -18,6 +18,7 @@ from rl_experiments.core.isolation import can_isolate
 from rl_experiments.core.processes import still_runs
 from rl_experiments.runs import Run, checkpoints
 from rl_experiments.training.evaluation_process import EvaluationProcess, Games
+from rl_experiments.training.evaluations_beside import VARIABLE
 from rl_experiments.training.resuming import resume_run
 from tests.helpers.resuming import as_killed_after, complete_outcome, differences
 from tests.helpers.tiny import tiny_experiment
@@ -94,12 +95,17 @@ def slow_games(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_everything_is_as_in_a_training_that_waits(
-    name: str, orders: list[EvaluationProcess], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    orders: list[EvaluationProcess],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting = _train(name, tmp_path / "off", "off", verbose=1)
     log = capsys.readouterr().out
     assert not orders
-    beside = _train(name, tmp_path / "on", "on", verbose=1)
+    monkeypatch.setenv(VARIABLE, "on")
+    beside = _train(name, tmp_path / "on", "auto", verbose=1)
     assert len(orders) == len(range(100, CASES[name][3].get("n_timesteps", 600) + 1, 100))
     assert differences(complete_outcome(waiting), complete_outcome(beside)) == []
     assert _told(beside) == _told(waiting)
