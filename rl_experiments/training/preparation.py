@@ -195,8 +195,8 @@ def _check_precision(experiment: Experiment, space: Any) -> None:
     kinds = list(parts.values()) if isinstance(parts, dict) else [space]
     if not any(getattr(kind, "dtype", None) == np.uint8 and len(kind.shape) == 3 for kind in kinds):
         raise ConfigurationError(
-            f"precision {experiment.precision} is for the convolutions of networks that see pictures, and"
-            f" {experiment.algo} on {experiment.env} has none. Expected float32"
+            f"precision {experiment.precision} is for the convolutions of SB3's networks that see pictures, and"
+            f" {experiment.algo} on {experiment.env} has none of these. Expected float32"
         )
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from rl_experiments.core.options import options_of
 from rl_experiments.core.processes import available_cores
 from rl_experiments.reporting.doctor.findings import BROKEN, NOTE, Finding
-from rl_experiments.training.settings import Experiment
 
 _A_RUN = 1 << 30
 """Bytes that a small training takes, with room to spare."""
@@ -89,22 +86,19 @@ def _many_at_once(found: Mapping[str, Finding]) -> Iterator[Advice]:
 
 
 def _backends(found: Mapping[str, Finding]) -> Iterator[Advice]:
-    """What is advised only where this version has a flag for it."""
-    known = {declared.name for declared in options_of(Experiment)}
     gpus = found["torch"].data.get("gpus")
     sbx = found.get("extra sbx")
-    if "backend" in known and sbx is not None and not gpus:
+    if sbx is not None and not gpus:
         install = f"{sbx.cure}, then " if sbx.data["missing"] else ""
         yield Advice(
             f"{install}--backend sbx for sac, td3 and tqc",
             "on a CPU, JAX takes half of SB3's processor time for a step of sac and td3, a third for tqc, after 10 s of"
-            " compiling; dqn is faster in SB3",
+            " compiling",
         )
     bfloat16 = found["torch"].data.get("bfloat16")
-    if bfloat16 and importlib.util.find_spec("rl_experiments.algorithms.sb3.learner") is not None:
+    if bfloat16:
         yield Advice(
-            "Convolutions in bfloat16 halve a step of learning from pictures (it changes the numbers: an option, off"
-            " by default, see docs/guides/speed.md)",
+            "--precision bfloat16 for learning from pictures (it changes the numbers: docs/guides/speed.md)",
             f"this processor has {' and '.join(bfloat16)}",
         )
     tabular = found.get("extra tabular")
